@@ -1,0 +1,56 @@
+# `make demo` runs the main job on the local lab, `make test` proves everything. Both set up what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv/bin
+export PATH := $(CURDIR)/$(VENV):$(PATH)
+export ANSIBLE_HOME ?= $(CURDIR)/.ansible
+
+.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench docs clean
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
+
+setup:  ## .venv with what a launch and the lab need
+	@scripts/setup run
+
+setup-test:
+	@scripts/setup test
+
+demo: setup  ## Launch, watch, sync and close an experiment on the local lab
+	@scripts/demo
+
+lab: setup  ## Start the lab and keep it up
+	@lab/lab up
+	@echo 'Now type:  eval "$$(lab/lab env)"  and any AWS tool talks to it; `make lab-down` ends it.'
+
+lab-down: setup  ## End the lab; nothing of it remains
+	@lab/lab down
+
+check: setup-test lint unit  ## Lint, types and unit tests: the everyday subset
+
+test: setup-test  ## Everything
+	@scripts/test
+
+lint: setup-test  ## ruff, mypy, shellcheck, yamllint, ansible-lint (production)
+	@scripts/lint
+
+unit: setup-test  ## Unit tests
+	@$(VENV)/pytest -n 2 -m "not lab" tests/unit
+
+sanity: setup-test  ## ansible-test sanity over the collection
+	@scripts/sanity
+
+molecule: setup-test  ## One scenario a role on machines of the lab
+	@scripts/molecule
+
+integration: setup-test  ## Whole runs on the lab
+	@$(VENV)/pytest -m lab tests/integration
+
+build: setup-test  ## The collection's tarball, read by galaxy-importer
+	@scripts/build
+
+bench: setup  ## Ratios side by side; numbers go to bench/results/
+	@$(VENV)/python -m bench
+
+clean:  ## Remove what was built here
+	rm -rf .venv .ansible .cache build results .pytest_cache .mypy_cache .ruff_cache

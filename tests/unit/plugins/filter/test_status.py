@@ -1,0 +1,63 @@
+"""Rows of the status table."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from ansible_collections.experiments.spot.plugins.filter.status import status_rows
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
+
+
+def instance(**values: object) -> dict:
+    return {
+        "instance_id": "i-1",
+        "state": "running",
+        "instance_type": "g5.xlarge",
+        "zone": "us-east-1b",
+        "address": "203.0.113.7",
+        "rank": 0,
+        "launch_time": "2026-11-21T11:30:00+00:00",
+        "price": 0.4,
+        "cost_so_far": 0.2,
+    } | values
+
+
+def experiment(name: str = "exp", **values: object) -> dict:
+    return {"experiment": name, "profile": "g5", "generation": 1, "instances": [instance()], "volumes": []} | values
+
+
+def test_nothing() -> None:
+    assert status_rows([], [], NOW) == []
+
+
+def test_running_job() -> None:
+    (row,) = status_rows([experiment()], [{"instance_id": "i-1", "state": "running", "exit_code": None}], NOW)
+    assert (row["job_state"], row["age"], row["cost_so_far"]) == ("running", 1800.0, 0.2)
+
+
+def test_failed_job_tells_its_exit_code() -> None:
+    (row,) = status_rows([experiment()], [{"instance_id": "i-1", "state": "failed", "exit_code": 3}], NOW)
+    assert row["job_state"] == "failed (3)"
+
+
+def test_host_that_does_not_answer() -> None:
+    assert status_rows([experiment()], [], NOW)[0]["job_state"] == "(unreachable)"
+    assert status_rows([experiment()], [{"instance_id": "i-1", "unreachable": True}], NOW)[0]["job_state"] == "(unreachable)"
+
+
+def test_instance_not_running_is_not_asked_for_its_job() -> None:
+    (row,) = status_rows([experiment(instances=[instance(state="pending")])], [], NOW)
+    assert row["job_state"] == "(pending)"
+
+
+def test_sorted_by_experiment_and_rank() -> None:
+    two = [instance(instance_id="i-2", rank=1), instance()]
+    rows = status_rows([experiment("b"), experiment("a", instances=two)], [], NOW)
+    assert [(row["experiment"], row["rank"]) for row in rows] == [("a", 0), ("a", 1), ("b", 0)]
+
+
+def test_only_volumes_remain() -> None:
+    volumes = [{"name": "data", "volume_id": "vol-1", "size": 20}]
+    (row,) = status_rows([experiment(instances=[], volumes=volumes)], [], NOW)
+    assert (row["job_state"], row["volumes"]) == ("(no instance)", "data 20 GiB")
