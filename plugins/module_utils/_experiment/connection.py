@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Clients of AWS for one module run: one session, one client a service, made when first asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import Any
+
+with contextlib.suppress(ImportError):  # AnsibleAWSModule checks the SDK and says what to install.
+    import boto3
+    from botocore.config import Config
+
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
+
+# The Price List Query API answers only in a few regions. Source: AWS Billing user guide, price list endpoints.
+PRICING_REGION = "us-east-1"
+# Describe calls are retried by botocore; what a plan can do without is asked once.
+PATIENT: Any = {"mode": "standard", "total_max_attempts": 5}
+OPTIONAL: Any = {"mode": "standard", "total_max_attempts": 1}
+OPTIONAL_SERVICES = ("pricing", "service-quotas")
+
+
+class Clients:
+    """boto3 clients with the module's credentials, endpoint and region.
+
+    Args:
+        module: the AnsibleAWSModule.
+        region: region to use when the module's own option is not set.
+    """
+
+    def __init__(self, module: Any, region: str | None = None) -> None:
+        configured, self._endpoint, credentials = get_aws_connection_info(module)
+        self.region = module.params.get("region") or region or configured
+        self._config = credentials.pop("aws_config", None)
+        self._profile = credentials.pop("profile_name", None)
+        self._credentials = credentials
+        self._session: Any = None
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, service: str) -> Any:
+        """The client of a service. Safe to call from several threads."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make(service)
+            return self._clients[service]
+
+    def _make(self, service: str) -> Any:
+        if self._session is None:
+            self._session = boto3.session.Session(profile_name=self._profile)
+        optional = service in OPTIONAL_SERVICES
+        config = Config(
+            retries=OPTIONAL if optional else PATIENT,
+            connect_timeout=5 if optional else 10,
+            read_timeout=10 if optional else 60,
+            max_pool_connections=32,
+            user_agent_extra="experiments.spot",
+        )
+        return self._session.client(
+            service,
+            region_name=PRICING_REGION if service == "pricing" else self.region,
+            endpoint_url=self._endpoint,
+            config=config.merge(self._config) if self._config else config,
+            **self._credentials,
+        )

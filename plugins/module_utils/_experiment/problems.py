@@ -1,0 +1,461 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Everything that would make a launch fail, found before anything is created. Pure functions, no API calls.
+
+A problem is one line, ``profile key: what is wrong; what to do``. All of them are reported at once. Rules that EC2
+itself enforces name the error that it would give.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import _aws_errors
+from . import plan, successors, transformations
+
+if TYPE_CHECKING:
+    from .facts import Facts
+
+    Resource = dict[str, Any]
+
+# Source: EC2 user guide "Tag restrictions"; keys are narrower where instance tags are readable in instance metadata.
+MAX_TAGS = 50
+MAX_TAG_KEY = 128
+MAX_TAG_VALUE = 256
+METADATA_TAG_KEY = re.compile(r"^[A-Za-z0-9+\-=.,_:@]+$")
+TAG_VALUE = re.compile(r"^[\w\s.:/=+\-@]*$")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged: the normalised profile, the experiment's name and what was read."""
+
+    profile: dict[str, Any]
+    experiment: str
+    facts: Facts
+
+    @property
+    def capacity(self) -> dict[str, Any]:
+        """The profile's section ``capacity``."""
+        return self.profile["capacity"]
+
+    @property
+    def launching(self) -> bool:
+        """Whether instances are to be asked for; a complete experiment needs no image, key or price any more."""
+        return len(transformations.newest_alive(self.facts.instances)) < self.capacity["count"]
+
+
+def not_offered(wanted: list[str], offered: list[tuple[str, str]]) -> list[str]:
+    """Wanted types that no zone of the region offers."""
+    known = {name for name, _zone in offered}
+    return [name for name in dict.fromkeys(wanted) if name not in known]
+
+
+# Capacity
+
+
+def types(case: Case) -> list[str]:
+    """Types that the region does not offer. Source: EC2 error Unsupported, InvalidFleetConfiguration."""
+    return [
+        f"capacity.instance_types: {name} is not offered in {case.facts.region}; "
+        f"{successors.suggestion(name, case.facts.region_types)}"
+        for name in not_offered(case.capacity["instance_types"], case.facts.offered)
+    ]
+
+
+def type_abilities(case: Case) -> list[str]:
+    """Types that cannot boot the image, are not sold as Spot, or have no GPU where one is required."""
+    image = transformations.image(case.facts.image) if case.facts.image else {}
+    found = []
+    for kind in map(transformations.instance_type, case.facts.types):
+        name = kind["instance_type"]
+        architecture = image.get("architecture")
+        if architecture and kind["architectures"] and architecture not in kind["architectures"]:
+            found.append(
+                f"capacity.instance_types: {name} is {'/'.join(kind['architectures'])}, the image {image['id']} is "
+                f"{architecture}; choose a type or an image of the other architecture"
+            )
+        if case.capacity["market"] == "spot" and not kind["spot"]:
+            found.append(
+                f"capacity.instance_types: {name} is not sold as Spot; "
+                "choose another type or set capacity.market to on-demand"
+            )
+        if case.profile["runtime"]["gpu"] == "required" and not kind["gpus"]:
+            found.append(
+                f"capacity.instance_types: {name} has no GPU and runtime.gpu is required; "
+                "choose a type with a GPU or set runtime.gpu to auto"
+            )
+    return found
+
+
+def zones(case: Case) -> list[str]:
+    """Zones that the region does not have."""
+    return [
+        f"capacity.zones: {zone} is no zone of {case.facts.region} that this account may use; "
+        f"choose from {', '.join(case.facts.zones)}"
+        for zone in case.capacity["zones"]
+        if case.facts.zones and zone not in case.facts.zones
+    ]
+
+
+def subnets(case: Case) -> list[str]:
+    """Subnets that do not exist, lie in another zone than asked for, or in different VPCs."""
+    known = {subnet["SubnetId"]: subnet for subnet in case.facts.subnets}
+    found = []
+    for wanted in case.capacity["subnet_ids"]:
+        if wanted not in known:
+            found.append(
+                f"capacity.subnet_ids: there is no subnet {wanted} in {case.facts.region}; "
+                "check the id and the region, or leave the key out for the default subnets"
+            )
+        elif case.capacity["zones"] and known[wanted]["AvailabilityZone"] not in case.capacity["zones"]:
+            found.append(
+                f"capacity.subnet_ids: {wanted} is in {known[wanted]['AvailabilityZone']}, which capacity.zones "
+                "does not name; add the zone or take the subnet out"
+            )
+    vpcs = sorted({subnet["VpcId"] for subnet in case.facts.subnets})
+    if len(vpcs) > 1:
+        found.append(
+            f"capacity.subnet_ids: the subnets are in different VPCs ({', '.join(vpcs)}); "
+            "name subnets of one VPC, a security group belongs to one"
+        )
+    if not case.facts.subnets and not case.capacity["subnet_ids"]:
+        found.append(
+            f"capacity.subnet_ids: {case.facts.region} has no default subnet; "
+            "name subnets here, or make the default VPC with `aws ec2 create-default-vpc`"
+        )
+    return found
+
+
+def public_address(case: Case) -> list[str]:
+    """Subnets that give no public address although the instances are to be reached by one."""
+    if case.profile["access"]["address"] != "public":
+        return []
+    return [
+        f"capacity.subnet_ids: {subnet['SubnetId']} gives its instances no public address; "
+        "choose a public subnet, or set access.address to private and connect from inside the VPC"
+        for subnet in plan.usable_subnets(case.profile, case.facts)
+        if subnet.get("MapPublicIpOnLaunch") is False
+    ]
+
+
+def pools(case: Case) -> list[str]:
+    """No pool is left, by zone or by price."""
+    if types(case) or zones(case) or subnets(case) or volume_zones(case):
+        return []
+    known = plan.all_pools(case.profile, case.facts)
+    if not known:
+        return [f"capacity: {_no_pool(case)}"]
+    if plan.pools(case.profile, case.facts):
+        return []
+    cheapest = min(pool["price"] for pool in known)
+    return [
+        f"capacity.max_price: {case.capacity['max_price']} USD/h is below the price of every pool, the cheapest is "
+        f"{cheapest} USD/h; raise it or leave it out (you pay the price of the moment, not the maximum)"
+    ]
+
+
+def _no_pool(case: Case) -> str:
+    wanted = ", ".join(case.capacity["instance_types"])
+    offered = ", ".join(sorted({zone for _name, zone in case.facts.offered}))
+    usable = ", ".join(subnet["AvailabilityZone"] for subnet in plan.usable_subnets(case.profile, case.facts))
+    pinned = plan.pinned_zones(case.profile, case.facts)
+    if pinned:
+        holders = ", ".join(
+            f"{one['name']} ({one['volume_id']})"
+            for one in plan.wanted_volumes(case.profile, case.facts)
+            if one["zone"] in pinned
+        )
+        return (
+            f"the volume {holders or 'wanted'} is in {pinned[0]}, where no pool can be used: {wanted} is offered in "
+            f"{offered}, subnets are there in {usable or 'no zone that is allowed'}; allow this zone in capacity.zones "
+            "and capacity.subnet_ids, add an instance type, or move the volume by a snapshot"
+        )
+    return (
+        f"no pool: {wanted} is offered in {offered}, and the zones with a subnet are {usable or 'none'}; "
+        "change capacity.zones, capacity.subnet_ids or capacity.instance_types"
+    )
+
+
+def quotas(case: Case) -> list[str]:
+    """Spot quotas that cannot hold even the smallest wanted type. Source: EC2 error MaxSpotInstanceCountExceeded."""
+    if case.capacity["market"] != "spot":
+        return []
+    vcpus: dict[str, int] = {}
+    for kind in map(transformations.instance_type, case.facts.types):
+        group = _aws_errors.quota_group(kind["instance_type"])
+        code = group.spot if group else None
+        if code and kind["vcpus"]:
+            vcpus[code] = min(kind["vcpus"], vcpus.get(code, kind["vcpus"]))
+    needed = {code: least for code, least in vcpus.items() if case.facts.quotas.get(code, least) < least}
+    if len(needed) < len(vcpus):
+        return []
+    return [
+        f"capacity.instance_types: the Spot quota {code} of this account in {case.facts.region} is "
+        f"{case.facts.quotas[code]:g} vCPUs, the smallest wanted type has {least}; ask for more with "
+        f"`aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
+        f"--desired-value {least * case.capacity['count']}`, or set capacity.market to on-demand"
+        for code, least in needed.items()
+    ]
+
+
+# Image
+
+
+def image(case: Case) -> list[str]:
+    """No such image, an image that is not available, or a root volume smaller than it. Source: EC2 InvalidAMIID.*."""
+    wanted = case.profile["image"]
+    key = next((name for name in ("id", "ssm_parameter", "name") if wanted[name]), None)
+    if key is None:
+        return ["image: no image is named; set one of image.id, image.ssm_parameter, image.name"]
+    if case.facts.image is None:
+        owner = f" of owner {wanted['owner']}" if wanted["owner"] and key == "name" else ""
+        return [
+            f"image.{key}: there is no image {wanted[key]}{owner} in {case.facts.region}; "
+            "images belong to one region, check both"
+        ]
+    return _image_fits(key, wanted, transformations.image(case.facts.image))
+
+
+def _image_fits(key: str, wanted: Resource, found: Resource) -> list[str]:
+    problems = []
+    if found["state"] not in (None, "available"):
+        problems.append(f"image.{key}: the image {found['id']} is {found['state']}; wait or choose another")
+    size, least = wanted["root_volume_size"], found["root_snapshot_size"]
+    if size and least and size < least:
+        problems.append(
+            f"image.root_volume_size: {size} GiB is smaller than the image {found['id']} ({least} GiB); "
+            f"set at least {least}"
+        )
+    return problems
+
+
+# Access
+
+
+def key_pair(case: Case) -> list[str]:
+    """A key pair that does not exist (EC2 InvalidKeyPair.NotFound) or does not belong to the private key file."""
+    name = plan.key_name(case.profile, case.experiment)
+    ours = plan.own_key(case.profile)
+    if case.facts.key_pair is None:
+        if ours:
+            return []
+        return [
+            f"access.key_name: there is no key pair {name} in {case.facts.region}; key pairs belong to one region: "
+            "import it there, or leave access.key_name out and one is made"
+        ]
+    if plan.same_key(case.facts) or (ours and not transformations.newest_alive(case.facts.instances)):
+        return []
+    file = case.facts.key_file
+    if file is None or not file.exists:
+        return [_lost_key(name, file.path)] if file and ours else []
+    return [
+        f"access.private_key_file: {file.path} is not the private half of the key pair {name}; "
+        "name the file of this key pair, or another access.key_name"
+    ]
+
+
+def _lost_key(name: str, path: str) -> str:
+    return (
+        f"access.private_key_file: {path} is not there, and instances that know only the key pair {name} run; "
+        "copy the file from the machine that launched them, or close the experiment first"
+    )
+
+
+def key_file(case: Case) -> list[str]:
+    """A private key file that is missing or that others may read (OpenSSH refuses such a file)."""
+    wanted, file = case.profile["access"]["private_key_file"], case.facts.key_file
+    if file is None or (not wanted and not file.exists):
+        return []
+    if not file.exists:
+        return [f"access.private_key_file: there is no file {file.path}; check the path"]
+    if file.mode & 0o077:
+        return [
+            f"access.private_key_file: {file.path} has mode {file.mode:04o}, others may read it; "
+            f"type `chmod 600 {file.path}`"
+        ]
+    return []
+
+
+def security_groups(case: Case) -> list[str]:
+    """Groups that do not exist, lie in another VPC, or bear our name but are not ours. Source: EC2 InvalidGroup.*."""
+    vpc = plan.vpc_id(case.profile, case.facts)
+    known = {group["GroupId"]: group for group in case.facts.security_groups}
+    found = []
+    for wanted in case.profile["access"]["security_group_ids"]:
+        if wanted not in known:
+            found.append(
+                f"access.security_group_ids: there is no security group {wanted} in {case.facts.region}; "
+                "check the id and the region, or leave the key out and one is made"
+            )
+        elif vpc and known[wanted].get("VpcId") not in (None, vpc):
+            found.append(
+                f"access.security_group_ids: {wanted} belongs to {known[wanted]['VpcId']}, the subnets to {vpc}; "
+                "name a group of the same VPC"
+            )
+    return found + _foreign_group(case)
+
+
+def _foreign_group(case: Case) -> list[str]:
+    group = plan.own_group(case.profile, case.facts)
+    if group is None or case.profile["access"]["security_group_ids"]:
+        return []
+    if transformations.tags_of(group).get("spot:experiment") == case.experiment:
+        return []
+    return [
+        f"access.security_group_ids: the group {group['GroupName']} ({group['GroupId']}) was not made for this "
+        "experiment (no tag spot:experiment); delete it, name it here to use it, or choose another experiment name"
+    ]
+
+
+def instance_profile(case: Case) -> list[str]:
+    """An instance profile that does not exist. Source: IAM error NoSuchEntity."""
+    wanted = case.profile["access"]["instance_profile"]
+    if not wanted or case.facts.instance_profile is not False:
+        return []
+    return [
+        f"access.instance_profile: there is no instance profile {wanted} in account {case.facts.account}; "
+        "make it, or leave the key out"
+    ]
+
+
+# Storage
+
+
+def volumes(case: Case) -> list[str]:
+    """Volumes that do not exist, are not one for one, or are attached elsewhere. Source: EC2 InvalidVolume.NotFound."""
+    return [line for wanted in case.profile["volumes"] for line in _volume(case, wanted)] + _attached(case)
+
+
+def _volume(case: Case, wanted: Resource) -> list[str]:
+    key = f"volumes.{wanted['name']}"
+    if wanted["volume_id"]:
+        known = {raw["VolumeId"] for raw in case.facts.volumes_by_id}
+        found = []
+        if wanted["volume_id"] not in known:
+            found.append(
+                f"{key}.volume_id: there is no volume {wanted['volume_id']} in {case.facts.region}; "
+                "check the id and the region, or leave volume_id out and one is made"
+            )
+        if case.capacity["count"] > 1:
+            found.append(
+                f"{key}.volume_id: one volume cannot serve capacity.count {case.capacity['count']} instances; "
+                "leave volume_id out, then each instance gets its own, or set the count to 1"
+            )
+        return found
+    return _ambiguous(case, wanted["name"], key) + _snapshot(case, wanted, key)
+
+
+def _ambiguous(case: Case, name: str, key: str) -> list[str]:
+    found = []
+    for rank in range(case.capacity["count"]):
+        ids = [one["volume_id"] for one in plan.own_volumes(name, rank, case.facts)]
+        if len(ids) > 1:
+            found.append(
+                f"{key}: several volumes have the tags of rank {rank} ({', '.join(sorted(ids))}); "
+                f"name the right one as volume_id, or take the tag spot:volume off the others"
+            )
+    return found
+
+
+def _snapshot(case: Case, wanted: Resource, key: str) -> list[str]:
+    if not wanted["snapshot_id"]:
+        return []
+    known = {raw["SnapshotId"]: raw for raw in case.facts.snapshots}
+    snapshot = known.get(wanted["snapshot_id"])
+    if snapshot is None:
+        return [f"{key}.snapshot_id: there is no snapshot {wanted['snapshot_id']} in {case.facts.region}; check the id"]
+    least = snapshot.get("VolumeSize") or 0
+    if wanted["size"] < least:
+        return [f"{key}.size: {wanted['size']} GiB is smaller than the snapshot ({least} GiB); set at least {least}"]
+    return []
+
+
+def _attached(case: Case) -> list[str]:
+    """Volumes that another instance holds; the experiment's own instances may, also while they shut down."""
+    own = {raw["InstanceId"] for raw in case.facts.instances}
+    found = []
+    for entry in plan.wanted_volumes(case.profile, case.facts):
+        others = [holder for holder in entry["instance_ids"] if holder not in own]
+        if others:
+            found.append(
+                f"volumes.{entry['volume']}: {entry['volume_id']} is attached to {', '.join(others)}, which does not "
+                "belong to this experiment; detach it there first"
+            )
+    return found
+
+
+def volume_zones(case: Case) -> list[str]:
+    """Volumes in different zones, or in a zone that is not allowed. Source: EC2 error InvalidVolume.ZoneMismatch."""
+    entries = [one for one in plan.wanted_volumes(case.profile, case.facts) if one["zone"]]
+    where = ", ".join(f"{one['name']} ({one['volume_id']}) in {one['zone']}" for one in entries)
+    if len({one["zone"] for one in entries}) > 1:
+        return [
+            f"volumes: they are in different zones: {where}; an instance can use only volumes of its own zone: "
+            "move them into one zone by snapshots"
+        ]
+    allowed = case.capacity["zones"]
+    if entries and allowed and entries[0]["zone"] not in allowed:
+        return [
+            f"volumes: {where}, which capacity.zones ({', '.join(allowed)}) does not allow; add the zone, "
+            "or move the volume by a snapshot"
+        ]
+    return _other_zone(case, entries)
+
+
+def _other_zone(case: Case, entries: list[Resource]) -> list[str]:
+    zone = entries[0]["zone"] if entries else None
+    return [
+        f"volumes: {entries[0]['name']} ({entries[0]['volume_id']}) is in {zone}, the running instance "
+        f"{one['instance_id']} in {one['zone']}; close the experiment, the next launch goes to {zone}"
+        for one in transformations.newest_alive(case.facts.instances)
+        if zone and one["zone"] != zone
+    ]
+
+
+# Tags
+
+
+def tags(case: Case) -> list[str]:
+    """Tags over EC2's limits. Source: EC2 user guide, tag restrictions and instance tags in instance metadata."""
+    extra = case.profile["tags"]
+    wanted = plan.tags(case.profile, case.experiment, case.facts, {})
+    found = []
+    if len(wanted) + 2 > MAX_TAGS:  # Volumes have spot:volume and spot:rank too.
+        room = MAX_TAGS - (len(wanted) + 2 - len(extra))
+        found.append(f"tags: {len(extra)} extra tags are too many; a resource has at most {MAX_TAGS}, {room} are free")
+    for key, value in extra.items():
+        found += _tag(key, str(value))
+    owner = wanted["spot:owner"]
+    if not TAG_VALUE.match(owner) or len(owner) > MAX_TAG_VALUE:
+        found.append(f"owner: {owner!r} cannot be a tag value; use letters, digits, spaces and + - = . _ : / @")
+    return found
+
+
+def _tag(key: str, value: str) -> list[str]:
+    where = f"tags.{key[:40]}"
+    if len(key) > MAX_TAG_KEY or len(value) > MAX_TAG_VALUE:
+        return [f"{where}: too long; a key has at most {MAX_TAG_KEY} characters, a value {MAX_TAG_VALUE}"]
+    if key.lower().startswith("aws:") or key.startswith("spot:") or key == "Name":
+        return [f"{where}: this key is reserved; choose another"]
+    if not METADATA_TAG_KEY.match(key) or key in (".", ".."):
+        return [f"{where}: not allowed in a key; use letters, digits and + - = . , _ : @ (no space, no /)"]
+    if not TAG_VALUE.match(value):
+        return [f"{where}: the value has characters that EC2 refuses; use letters, digits, spaces and + - = . _ : / @"]
+    return []
+
+
+LAUNCH_CHECKS = (types, type_abilities, zones, subnets, public_address, pools, quotas, image, key_pair, key_file)
+ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags)
+
+
+def find(case: Case) -> list[str]:
+    """All problems, in the order of the profile's sections, each once.
+
+    Capacity and image are judged only when instances are to be launched: they do not matter to those that run.
+    """
+    checks = (*LAUNCH_CHECKS, *ALWAYS_CHECKS) if case.launching else (key_pair, key_file, *ALWAYS_CHECKS)
+    return list(dict.fromkeys(line for check in checks for line in check(case)))

@@ -1,0 +1,305 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Plan the launch of an experiment."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: launch_plan_info
+version_added: 0.1.0
+short_description: Plan the launch of an experiment and report everything that would make it fail
+description:
+  - Reads from AWS, in parallel, all that the launch of an experiment depends on, and changes nothing.
+  - Decides what would be launched and where, what it costs per hour, what exists already and what is missing.
+  - Everything that would make the launch fail is reported in one error before anything is created, each problem with
+    the key of the profile, what is wrong and what to do.
+  - Runs on the controller, since it looks at the private key file there.
+author:
+  - experiments.spot authors (@experiments-spot)
+options:
+  profile:
+    description:
+      - The normalised profile, as the action plugin P(experiments.spot.profile#action) returns it.
+      - In this module the named profile of the AWS credentials is O(aws_profile).
+    type: dict
+    required: true
+  aws_profile:
+    description:
+      - A named AWS profile to use for the credentials, the option C(profile) of the modules of amazon.aws.
+      - The E(AWS_PROFILE) environment variable may also be used.
+    type: str
+  experiment:
+    description:
+      - Name of the experiment. The default is the profile's own.
+    type: str
+  caller_cidr:
+    description:
+      - The addresses that are to reach the instances by ssh, for instance V(198.51.100.7/32).
+      - Without it the profile's C(access.ssh_cidr) counts, and where that is V(auto) the rule is not checked.
+    type: str
+  tags:
+    description:
+      - Tags that the caller knows already. They win over the profile's extra tags; those that the plan decides
+        (C(Name), C(spot:experiment), C(spot:profile), C(spot:owner), C(spot:generation), C(spot:job), C(spot:user))
+        win over these.
+    type: dict
+    default: {}
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would outside of it.
+    support: full
+  diff_mode:
+    description: Changes nothing, so it has no difference to show.
+    support: none
+  idempotent:
+    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
+    support: full
+notes:
+  - C(pricing:GetProducts), C(servicequotas:GetServiceQuota), C(iam:GetInstanceProfile) and
+    C(ec2:DescribeSpotPriceHistory) are not needed; without one of them less is known, and RV(notes) says so.
+seealso:
+  - module: experiments.spot.ec2_fleet
+  - module: experiments.spot.experiment_info
+"""
+
+EXAMPLES = r"""
+- name: Read the profile
+  experiments.spot.profile:
+    name: p2
+  register: spot
+
+- name: Plan the launch
+  experiments.spot.launch_plan_info:
+    profile: "{{ spot.profile }}"
+    caller_cidr: 198.51.100.7/32
+  register: plan
+
+- name: Show the cheapest pool
+  ansible.builtin.debug:
+    msg: "{{ plan.pools[0].instance_type }} in {{ plan.pools[0].zone }} at {{ plan.pools[0].price }} USD/h"
+"""
+
+RETURN = r"""
+problems:
+  description: Each problem as C(profile key, what is wrong, what to do). The message holds them all.
+  returned: on failure because of problems
+  type: list
+  elements: str
+  sample: ["access.key_name: there is no key pair lab in us-east-1; key pairs belong to one region: import it there"]
+owner:
+  description: The profile's owner, else the user part of the caller's ARN.
+  returned: success
+  type: str
+  sample: alice
+account:
+  description: Id of the AWS account.
+  returned: success
+  type: str
+  sample: "123456789012"
+generation:
+  description: Generation of the running instances, or the next one when none runs.
+  returned: success
+  type: int
+  sample: 1
+image:
+  description:
+    - The image with C(id), C(name), C(architecture), C(root_device_name), C(root_snapshot_size) (GiB), C(state).
+  returned: success
+  type: dict
+zone:
+  description: The zone that the volumes fix, null when they fix none.
+  returned: success
+  type: str
+  sample: us-east-1a
+single_zone:
+  description: Whether all instances must be asked for in one zone, so that their new volumes lie together.
+  returned: success
+  type: bool
+vpc_id:
+  description: The VPC of the subnets.
+  returned: success
+  type: str
+  sample: vpc-0123456789abcdef0
+pools:
+  description: Pools that can be asked for, cheapest first.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    instance_type:
+      description: Instance type.
+      type: str
+      sample: g5.xlarge
+    zone:
+      description: Availability Zone.
+      type: str
+      sample: us-east-1a
+    subnet_id:
+      description: Subnet of the zone.
+      type: str
+      sample: subnet-0123456789abcdef0
+    price:
+      description: USD per hour now in the profile's market, null when not known.
+      type: float
+      sample: 0.42
+    on_demand_price:
+      description: USD per hour on demand, null when not known.
+      type: float
+      sample: 1.006
+    saving:
+      description: Part of the on-demand price that is saved, 0 to 1.
+      type: float
+      sample: 0.58
+    vcpus:
+      description: Number of virtual CPUs.
+      type: int
+      sample: 4
+    memory_mib:
+      description: Memory in MiB.
+      type: int
+      sample: 16384
+    gpus:
+      description: Number of GPUs.
+      type: int
+      sample: 1
+instances:
+  description:
+    - Pending and running instances of the newest generation by rank, each with C(instance_id), C(state), C(type),
+      C(zone), C(public_ip), C(private_ip), C(launch_time), C(generation), C(lifecycle), C(subnet_id).
+  returned: success
+  type: list
+  elements: dict
+key_name:
+  description: Name of the key pair of the instances.
+  returned: success
+  type: str
+  sample: spot-lab
+security_group_ids:
+  description: Ids of the security groups; empty while the experiment's own one is still to be made.
+  returned: success
+  type: list
+  elements: str
+volumes:
+  description:
+    - The wanted volumes, one entry for each volume of the profile and each rank, with the keys of the profile and
+      C(volume) (name in the profile), C(name) (with the rank), C(rank), C(volume_id), C(zone), C(state),
+      C(instance_ids).
+  returned: success
+  type: list
+  elements: dict
+launch_template:
+  description: The launch template.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Its name, which holds a hash of the data.
+      type: str
+      sample: spot-lab-1a2b3c4d
+    data:
+      description:
+        - C(LaunchTemplateData) of the EC2 API. C(SecurityGroupIds) is empty while the group is still to be made.
+      type: dict
+    exists:
+      description: Whether it exists and fits.
+      type: bool
+    id:
+      description: Its id, null when it does not exist.
+      type: str
+    version:
+      description: Its default version, null when it does not exist.
+      type: str
+tags:
+  description: Tags for all that is made.
+  returned: success
+  type: dict
+todo:
+  description: What is missing, by C(key_pair), C(security_group), C(launch_template), C(fleet).
+  returned: success
+  type: dict
+  sample: {"key_pair": true, "security_group": true, "launch_template": true, "fleet": true}
+cost:
+  description: USD per hour of the whole experiment, C(per_hour) and C(on_demand_per_hour), null when not known.
+  returned: success
+  type: dict
+  sample: {"per_hour": 0.42, "on_demand_per_hour": 1.006}
+notes:
+  description: What could not be read, for instance for want of an optional permission.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.basic import env_fallback
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import plan, problems, reads
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
+
+if TYPE_CHECKING:
+    Params = dict[str, Any]
+
+ARGUMENT_SPEC: Params = {
+    # Takes the place of amazon.aws' option of this name, which is `aws_profile` here.
+    "profile": {"type": "dict", "required": True},
+    "aws_profile": {"type": "str", "fallback": (env_fallback, ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])},
+    "experiment": {"type": "str"},
+    "caller_cidr": {"type": "str"},
+    "tags": {"type": "dict", "default": {}},
+}
+
+
+class ProblemsFound(Exception):
+    """The launch would fail; ``problems`` says why, one line each."""
+
+    def __init__(self, experiment: str, found: list[str]) -> None:
+        super().__init__(message(experiment, found))
+        self.problems = found
+
+
+def message(experiment: str, found: list[str]) -> str:
+    """One text for all problems; a single one stands on the first line."""
+    if len(found) == 1:
+        return f"Cannot launch {experiment}: {found[0]}"
+    return "\n".join([f"Cannot launch {experiment}, {len(found)} problems:", *(f"  - {line}" for line in found)])
+
+
+def make_plan(clients: Clients, profile: Params, params: Params) -> Params:
+    """Read, judge and plan.
+
+    Raises:
+        ReadError: a call failed that the plan needs.
+        ProblemsFound: the launch would fail.
+    """
+    experiment = params["experiment"] or profile["experiment"]
+    facts = reads.facts(clients, profile, experiment)
+    found = problems.find(problems.Case(profile, experiment, facts))
+    if found:
+        raise ProblemsFound(experiment, found)
+    return plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    profile = module.params["profile"]
+    module.params["profile"] = module.params["aws_profile"]
+    try:
+        planned = make_plan(Clients(module, profile.get("region")), profile, module.params)
+    except reads.ReadError as error:
+        module.fail_json(msg=str(error))
+    except ProblemsFound as error:
+        module.fail_json(msg=str(error), problems=error.problems)
+    module.exit_json(changed=False, **planned)
+
+
+if __name__ == "__main__":
+    main()
