@@ -1,0 +1,210 @@
+"""Channels over a real sshd with real rsync."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.experiments.spot.plugins.action import channel
+
+NASTY = "a b'c\"d;touch x $HOME `id` *"
+
+
+def tree(path: Path) -> dict[str, str]:
+    return {str(p.relative_to(path)): p.read_text() for p in sorted(path.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    directory = tmp_path / "code"
+    (directory / "sub").mkdir(parents=True)
+    (directory / "train.py").write_text("print(1)\n")
+    (directory / "sub" / "data").write_text("x" * 5000)
+    (directory / "run.sh").write_text("#!/bin/sh\n")
+    (directory / "run.sh").chmod(0o755)
+    return directory
+
+
+@pytest.fixture
+def move(sshd: Any, make_action: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    def run(direction: str, local: Any, remote: Any, option: Any = None, **more: Any) -> dict[str, Any]:
+        flags = {name: more.pop(name) for name in ("check_mode", "diff", "transport") if name in more}
+        args = {"direction": direction, "local_path": str(local), "remote_path": str(remote), **more}
+        plugin = make_action(channel, args, option or sshd.options, **flags)
+        return plugin.run(task_vars={"inventory_hostname": "host-1"})
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("slash", "expected"),
+    [("/", {"train.py", "sub/data", "run.sh"}), ("", {"code/train.py", "code/sub/data", "code/run.sh"})],
+)
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_trailing_slash_means_what_it_means_to_rsync(move, code, tmp_path, direction, slash, expected):
+    there = tmp_path / "new" / "there"
+    local, remote = (f"{code}{slash}", there) if direction == "out" else (there, f"{code}{slash}")
+    result = move(direction, local, remote)
+    assert "failed" not in result, result.get("msg")
+    assert result["changed"]
+    assert set(tree(there)) == expected
+    assert result["files"] == 3
+    assert result["bytes"] == sum(f.stat().st_size for f in code.rglob("*") if f.is_file())
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_second_time_changes_nothing(move, code, tmp_path, direction):
+    there = tmp_path / "there"
+    pair = (f"{code}/", there) if direction == "out" else (there, f"{code}/")
+    assert move(direction, *pair)["changed"]
+    again = move(direction, *pair, diff=True)
+    assert not again["changed"]
+    assert (again["files"], again["bytes"], again["changes"]) == (0, 0, 0)
+    assert "diff" not in again
+    assert os.access(there / "run.sh", os.X_OK)
+
+
+def test_check_mode_predicts_and_writes_nothing(move, code, tmp_path):
+    there = tmp_path / "deep" / "er" / "there"
+    predicted = move("out", f"{code}/", there, check_mode=True, diff=True)
+    assert predicted["changed"]
+    assert not there.parent.parent.exists()
+    assert "+ train.py\n" in predicted["diff"]["prepared"]
+    done = move("out", f"{code}/", there, diff=True)
+    files = [line for line in done["diff"]["prepared"].splitlines() if not line.endswith("/")]
+    assert [line for line in predicted["diff"]["prepared"].splitlines() if not line.endswith("/")] == files
+
+
+def test_check_mode_in_makes_no_directory(move, code, tmp_path):
+    result = move("in", tmp_path / "deep" / "there", f"{code}/", check_mode=True)
+    assert result["changed"]
+    assert not (tmp_path / "deep").exists()
+
+
+def test_delete_only_when_asked(move, code, tmp_path):
+    there = tmp_path / "there"
+    move("out", f"{code}/", there)
+    (there / "old").write_text("old")
+    assert not move("out", f"{code}/", there)["changed"]
+    result = move("out", f"{code}/", there, delete=True, diff=True)
+    assert result["deleted"] == 1
+    assert "- old\n" in result["diff"]["prepared"]
+    assert set(tree(there)) == set(tree(code))
+
+
+def test_exclude_and_lost_found(move, code, tmp_path):
+    (code / "lost+found").mkdir()
+    (code / "lost+found" / "inode").write_text("")
+    move("out", f"{code}/", tmp_path / "there", exclude=["*.sh", "/sub"])
+    assert set(tree(tmp_path / "there")) == {"train.py"}
+
+
+def test_not_recursive_takes_the_files_of_the_directory_only(move, code, tmp_path):
+    move("out", f"{code}/", tmp_path / "there", recursive=False)
+    assert set(tree(tmp_path / "there")) == {"train.py", "run.sh"}
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_names_that_a_shell_would_trip_over(move, code, tmp_path, direction):
+    source = tmp_path / f"from {NASTY}"
+    code.rename(source)
+    (source / NASTY).write_text("x")
+    there = tmp_path / f"to {NASTY}" / NASTY
+    if direction == "in":
+        # rsync expands wildcards in remote names itself; a name with them still matches itself.
+        pair = (there, f"{source}/")
+    else:
+        pair = (f"{source}/", there)
+    result = move(direction, *pair)
+    assert "failed" not in result, result.get("msg")
+    assert tree(there) == tree(source)
+    assert not (tmp_path / "x").exists()
+    assert not Path("x").exists()
+
+
+def test_single_file_gets_the_name_that_is_given(move, code, tmp_path):
+    assert "failed" not in move("out", code / "train.py", tmp_path / "a" / "b.py")
+    assert (tmp_path / "a" / "b.py").read_text() == "print(1)\n"
+    move("out", code / "train.py", f"{tmp_path}/dir/")
+    assert (tmp_path / "dir" / "train.py").exists()
+    move("in", tmp_path / "back" / "c.py", tmp_path / "a" / "b.py")
+    assert (tmp_path / "back" / "c.py").exists()
+
+
+def test_several_instances_have_a_directory_each(move, code, tmp_path):
+    result = move("in", tmp_path / "there", f"{code}/", rank=2, count=3)
+    assert set(tree(tmp_path / "there")) == {"rank-2/train.py", "rank-2/sub/data", "rank-2/run.sh"}
+    assert result["local_path"] == f"{tmp_path}/there/rank-2/"
+
+
+@pytest.mark.parametrize("compress", ["none", "zstd", "zlib", "auto"])
+def test_every_compression_works(move, code, tmp_path, compress):
+    assert "failed" not in move("out", f"{code}/", tmp_path / compress, compress=compress)
+    assert tree(tmp_path / compress) == tree(code)
+
+
+def test_missing_local_path_is_told_before_anything_moves(move, tmp_path):
+    with pytest.raises(AnsibleActionFail, match="local_path .*/nothing: does not exist on this machine"):
+        move("out", tmp_path / "nothing", tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_missing_remote_path(move, tmp_path):
+    result = move("in", f"{tmp_path}/there/", tmp_path / "nothing")
+    assert result["failed"]
+    assert "the source path does not exist" in result["msg"]
+    assert f"{tmp_path}/nothing" in result["msg"]
+    assert result["tries"] == 1
+
+
+def test_remote_path_that_cannot_be_made(move, code):
+    result = move("out", f"{code}/", "/proc/nowhere/x")
+    assert result["failed"]
+    assert "the remote directory cannot be created" in result["msg"]
+    assert result["tries"] == 1
+
+
+def test_all_wrong_paths_at_once(move, tmp_path):
+    with pytest.raises(AnsibleActionFail) as error:
+        move("out", tmp_path / "nothing", "~other/x")
+    assert "does not exist" in str(error.value)
+    assert "only ~ and ~/" in str(error.value)
+
+
+def test_delete_never_empties_a_home_directory(move, code):
+    with pytest.raises(AnsibleActionFail, match="delete would remove everything else"):
+        move("out", f"{code}/", "~", delete=True)
+
+
+def test_changed_host_key_is_refused(sshd, move, code, tmp_path):
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "other")], check=True)
+    other = (tmp_path / "other.pub").read_text().split()
+    (tmp_path / "known").write_text(f"{sshd.alias} {other[0]} {other[1]}\n")
+
+    def option(name: str) -> Any:
+        value = sshd.options(name)
+        if name == "control_path":
+            return str(tmp_path / "cp-%%C")
+        return value.replace(sshd.known_hosts, str(tmp_path / "known")) if name == "ssh_common_args" else value
+
+    result = move("out", f"{code}/", tmp_path / "there", option=option)
+    assert result["failed"]
+    assert "the host key is not the known one" in result["msg"]
+    assert result["tries"] == 1
+    assert not (tmp_path / "there").exists()
+
+
+def test_other_connections_are_refused(move, code, tmp_path):
+    with pytest.raises(AnsibleActionFail, match="not by local"):
+        move("out", f"{code}/", tmp_path / "there", transport="local")
+
+
+def test_unknown_argument_is_named(move, code, tmp_path):
+    with pytest.raises(AnsibleActionFail, match="owner"):
+        move("out", f"{code}/", tmp_path / "there", owner="me")
