@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a profile says about this machine: do the files exist, and may only their owner read the key?"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from .validate import Checked
+
+
+def local_files(checked: Checked) -> None:
+    """Report local paths that cannot work, so that nothing is launched in vain."""
+    _private_key(checked)
+    for index, channel in enumerate(checked.profile["channels"]):
+        at = ("channels", index, "local_path")
+        if not channel or not channel["local_path"] or not checked.ok(*at) or not checked.ok(*at[:2], "direction"):
+            continue
+        if channel["direction"] == "out":
+            _source(checked, at, channel["local_path"])
+        else:
+            _destination(checked, at, channel["local_path"])
+
+
+def _source(checked: Checked, at: tuple[str | int, ...], path: str) -> None:
+    if not os.path.exists(path):
+        base = checked.document.origin(at).base
+        checked.report(at, f"{path} does not exist", f"a relative path starts from {base or os.getcwd()}", path)
+    elif path.endswith("/") and not os.path.isdir(path):
+        checked.report(at, f"{path} is not a directory", "remove the slash at the end", path)
+    elif not os.access(path, os.R_OK):
+        checked.report(at, f"{path} cannot be read", "check its permissions", path)
+
+
+def _destination(checked: Checked, at: tuple[str | int, ...], path: str) -> None:
+    """The nearest part of the path that exists must be a directory that we may write to."""
+    place = path.rstrip("/") or "/"
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    if not os.path.isdir(place):
+        checked.report(at, f"{place} is not a directory", "bring the files to a directory", path)
+    elif not os.access(place, os.W_OK | os.X_OK):
+        checked.report(at, f"{place} cannot be written to", "check its permissions, or use another directory", path)
+
+
+def _private_key(checked: Checked) -> None:
+    path = checked.profile["access"]["private_key_file"]
+    at = ("access", "private_key_file")
+    if not path or not checked.ok(*at):
+        return None
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            return checked.report(at, f"{path} is not a file", "name the file of the private key", path)
+        with open(path, "rb") as stream:
+            start = stream.read(4096)
+    except FileNotFoundError:
+        return checked.report(at, f"{path} does not exist", "name an existing key, or remove it to have one made", path)
+    except OSError as error:
+        return checked.report(at, f"{path} cannot be read: {error.strerror}", "check its permissions", path)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        what = f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}), so ssh will refuse it"
+        return checked.report(at, what, f"chmod 600 {path}", path)
+    problem = _key_content(start)
+    return checked.report(at, f"{path} {problem[0]}", problem[1], path) if problem else None
+
+
+def _key_content(start: bytes) -> tuple[str, str] | None:
+    if start.startswith(b"PuTTY-User-Key-File"):
+        return "is a key of PuTTY", "convert it: puttygen KEY.ppk -O private-openssh -o KEY"
+    if start.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        return "is the public half of a key", "name the private half, usually the same name without .pub"
+    if b"PRIVATE KEY-----" not in start:
+        return "is not a private key", "name a key that ssh can use"
+    return None

@@ -1,0 +1,457 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Rules between keys: each a small function that looks at a checked profile and reports what does not go together."""
+
+from __future__ import annotations
+
+import ipaddress
+import posixpath
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .validate import Checked
+
+# Mounting over one of these hides the system, or the key that lets us in.
+SYSTEM = ("/", "/home", "/var", "/var/lib", "/var/log", "/var/tmp", "/tmp", "/opt", "/srv", "/mnt", "/media")
+SYSTEM_TREES = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+)
+PRIVATE = (".ssh", ".docker", ".aws")
+MAY_MOUNT = ("/opt", "/srv", "/mnt", "/media")
+
+# type -> smallest and largest size in GiB. Source: EBS user guide, "Amazon EBS volume types".
+SIZES = {
+    "gp3": (1, 65_536),
+    "gp2": (1, 16_384),
+    "io1": (4, 16_384),
+    "io2": (4, 65_536),
+    "st1": (125, 16_384),
+    "sc1": (125, 16_384),
+    "standard": (1, 1_024),
+}
+# type -> smallest number of IOPS that may be given. Source: EC2 API CreateVolume, Iops.
+IOPS = {"gp3": 3_000, "io1": 100, "io2": 100}
+# Source: EBS user guide, "General Purpose SSD volumes": 500 IOPS a GiB, 0.25 MiB/s an IOPS.
+GP3_IOPS_A_GIB = 500
+GP3_IOPS_A_MIB = 4
+
+# Arguments of docker run that the job's own keys, or the unit that owns the container, decide.
+TAKEN_ARGS = {
+    "--name": "the job's unit names the container",
+    "--rm": "the job's unit removes the container",
+    "-d": "the job's unit watches the container",
+    "--detach": "the job's unit watches the container",
+    "--restart": "the job's unit restarts the job",
+    "-i": "a job has no terminal",
+    "-t": "a job has no terminal",
+    "-it": "a job has no terminal",
+    "--env-file": "use job.env",
+    "--gpus": "use job.gpus",
+    "--network": "use job.network",
+    "--net": "use job.network",
+    "--shm-size": "use job.shm_size",
+    "--user": "use job.user",
+    "-u": "use job.user",
+    "--workdir": "use job.workdir",
+    "-w": "use job.workdir",
+}
+
+
+def image_source(checked: Checked) -> None:
+    """Exactly one of image.id, image.ssm_parameter and image.name."""
+    image = checked.profile["image"]
+    keys = ("id", "ssm_parameter", "name")
+    if not all(checked.ok("image", key) for key in keys):
+        return
+    given = [key for key in keys if image[key]]
+    if not given and checked.complete:
+        todo = "give one of image.id, image.ssm_parameter, image.name, or extend a profile that does"
+        checked.report(("image",), "no machine image is given", todo)
+    elif len(given) > 1:
+        names = " and ".join(f"image.{key}" for key in given)
+        checked.report(("image", given[-1]), f"{names} exclude each other", "keep one of them")
+
+
+def image_owner(checked: Checked) -> None:
+    """Anybody may publish an image of any name, so a search by name needs the publisher."""
+    image = checked.profile["image"]
+    if not (checked.ok("image", "owner") and checked.ok("image", "name")):
+        return
+    if image["name"] and not image["owner"]:
+        what = "it is missing, and anybody may publish an image of that name"
+        checked.report(("image", "owner"), what, "say who: self, amazon or an account number in quotes")
+    elif image["owner"] and not image["name"]:
+        checked.report(("image", "owner"), "it goes only with image.name", "remove it")
+
+
+def region_form(checked: Checked) -> None:
+    """Zones belong to the region."""
+    region = checked.profile["region"]
+    if not region or not checked.ok("region") or not checked.ok("capacity", "zones"):
+        return
+    for index, zone in enumerate(checked.profile["capacity"]["zones"]):
+        if not re.fullmatch(re.escape(region) + r"(-[a-z]{3}-[0-9]{1,2})?[a-z]", zone):
+            checked.report(
+                ("capacity", "zones", index), f'"{zone}" is not in the region {region}', f"use {region}a, …", zone
+            )
+
+
+def max_price(checked: Checked) -> None:
+    """A highest price is a Spot word."""
+    capacity = checked.profile["capacity"]
+    if capacity["max_price"] is not None and capacity["market"] == "on-demand" and checked.ok("capacity"):
+        checked.report(("capacity", "max_price"), "it goes only with market spot", "remove it")
+
+
+def ssh_cidr(checked: Checked) -> None:
+    """IPv4 network, and not the whole Internet by accident."""
+    access = checked.profile["access"]
+    given = access["ssh_cidr"]
+    path = ("access", "ssh_cidr")
+    if given == "auto" or not checked.ok(*path):
+        return
+    try:
+        access["ssh_cidr"] = cidr(given, access["allow_any_cidr"])
+    except ValueError as error:
+        what, _sep, todo = str(error).partition("; ")
+        checked.report(path, what, todo, given)
+
+
+def cidr(given: str, allow_any: bool = False) -> str:
+    """An IPv4 network in its usual form; a bare address is one address.
+
+    Raises:
+        ValueError: "what is wrong; what to do".
+    """
+    todo = "allowed: auto or IPv4 such as 203.0.113.7/32"
+    try:
+        network = ipaddress.IPv4Network(given.strip(), strict=False)
+    except ValueError:
+        raise ValueError(f'"{given}" is no IPv4 network; {todo}') from None
+    if str(network.network_address) != given.strip().split("/", maxsplit=1)[0]:
+        raise ValueError(f'"{given}" is an address inside a network; did you mean {network}?')
+    if network.prefixlen < 8 and not allow_any:
+        todo = "use auto or your own network, or set access.allow_any_cidr to true if it is meant"
+        raise ValueError(f'"{given}" lets the whole Internet knock; {todo}')
+    return str(network)
+
+
+def key_pair(checked: Checked) -> None:
+    """A key pair of AWS is of no use without its private half."""
+    access = checked.profile["access"]
+    if access["key_name"] and not access["private_key_file"] and checked.ok("access", "private_key_file"):
+        what = "the private half of the key pair is not given"
+        todo = "set access.private_key_file, or remove key_name to have a key made"
+        checked.report(("access", "key_name"), what, todo)
+
+
+def volume_names(checked: Checked) -> None:
+    """Names of volumes differ, also from those that further instances get (data, data-1, …)."""
+    count = checked.profile["capacity"]["count"]
+    owners: dict[str, str] = {}
+    for index, volume in _volumes(checked, "name"):
+        name = volume["name"]
+        if name in owners:
+            what = f'the name "{name}" stands twice'
+            if owners[name] != name:
+                what = f'the name "{name}" is that of volume "{owners[name]}" on another instance'
+            checked.report(("volumes", index, "name"), what, "choose another name", name)
+        else:
+            owners[name] = name
+        for rank in range(1, min(count, 1_000)):
+            owners.setdefault(f"{name}-{rank}", name)
+
+
+def volume_twice(checked: Checked) -> None:
+    """One volume, snapshot excluded, and one device name a volume."""
+    for key in ("volume_id", "device"):
+        seen: set[str] = set()
+        for index, volume in _volumes(checked, key):
+            if volume[key] in seen:
+                checked.report(("volumes", index, key), f"{volume[key]} stands twice", "give each volume its own")
+            seen.add(volume[key])
+
+
+def volume_of_many(checked: Checked) -> None:
+    """An existing volume is one; several instances need one each."""
+    count = checked.profile["capacity"]["count"]
+    for index, _volume in _volumes(checked, "volume_id"):
+        if count > 1:
+            what = f"one volume cannot be attached to the {count} instances of capacity.count"
+            checked.report(
+                ("volumes", index, "volume_id"), what, "remove volume_id: each instance gets a volume by name"
+            )
+
+
+def volume_origin(checked: Checked) -> None:
+    """A volume that exists is not made from a snapshot."""
+    for index, volume in _volumes(checked, "volume_id"):
+        if volume["snapshot_id"]:
+            what = "it goes only with a new volume, and volume_id names one that exists"
+            checked.report(("volumes", index, "snapshot_id"), what, "keep one of them")
+
+
+def volume_size(checked: Checked) -> None:
+    """Sizes that the type of a new volume can have."""
+    for index, volume in _new_volumes(checked, "type", "size"):
+        low, high = SIZES[volume["type"]]
+        if not low <= volume["size"] <= high:
+            what = f"{volume['size']} GiB is out of range for {volume['type']}"
+            checked.report(("volumes", index, "size"), what, f"allowed: {low:,} to {high:,} GiB", volume["size"])
+
+
+def volume_iops(checked: Checked) -> None:
+    """IOPS and throughput only where the type has them."""
+    for index, volume in _new_volumes(checked, "type", "iops"):
+        kind, iops = volume["type"], volume["iops"]
+        at = ("volumes", index, "iops")
+        if iops is None and kind in ("io1", "io2"):
+            checked.report(at, f"it is missing, and {kind} needs it", "set it, or use type gp3")
+        elif iops is not None and kind not in IOPS:
+            checked.report(at, f"it goes only with gp3, io1 and io2, not {kind}", "remove it, or use type gp3", iops)
+        elif iops is not None and iops < IOPS[kind]:
+            checked.report(at, f"{iops} is less than {kind} has", f"allowed: at least {IOPS[kind]}", iops)
+        elif iops is not None and kind == "gp3" and iops > max(3_000, GP3_IOPS_A_GIB * volume["size"]):
+            todo = f"allowed: {GP3_IOPS_A_GIB} a GiB, so at most {max(3_000, GP3_IOPS_A_GIB * volume['size'])}"
+            checked.report(at, f"{iops} is too much for {volume['size']} GiB of gp3", todo, iops)
+
+
+def volume_throughput(checked: Checked) -> None:
+    """Throughput is a gp3 word, and needs IOPS."""
+    for index, volume in _new_volumes(checked, "type", "iops", "throughput"):
+        given = volume["throughput"]
+        at = ("volumes", index, "throughput")
+        if given is None:
+            continue
+        if volume["type"] != "gp3":
+            checked.report(at, f"it goes only with gp3, not {volume['type']}", "remove it, or use type gp3", given)
+        elif given * GP3_IOPS_A_MIB > (volume["iops"] or 3_000):
+            what = f"{given} MiB/second needs {given * GP3_IOPS_A_MIB} IOPS"
+            checked.report(at, what, f"set iops to {given * GP3_IOPS_A_MIB} or more", given)
+
+
+def mount_points(checked: Checked) -> None:
+    """Mount points differ, leave the system alone, and parents come first."""
+    seen: list[str] = []
+    home = _home(checked)
+    for index, volume in _volumes(checked, "mount_point"):
+        path = volume["mount_point"]
+        at = ("volumes", index, "mount_point")
+        hides = _system(path, home, MAY_MOUNT)
+        if hides:
+            checked.report(at, f"{path} {hides}", "use a directory of its own, such as /data", path)
+        elif path in seen:
+            checked.report(at, f"{path} stands twice", "give each volume its own mount point", path)
+        else:
+            inner = next((other for other in seen if other.startswith(f"{path}/")), None)
+            if inner:
+                checked.report(
+                    at, f"{path} would hide {inner}", f"list the volume of {path} before that of {inner}", path
+                )
+        seen.append(path)
+
+
+def raw_mount_points(checked: Checked) -> None:
+    """No .. in a mount point."""
+    for index, volume in enumerate(_list(checked.document.data, "volumes")):
+        given = volume.get("mount_point") if isinstance(volume, dict) else None
+        if isinstance(given, str) and ".." in given.split("/") and checked.ok("volumes", index, "mount_point"):
+            checked.report(("volumes", index, "mount_point"), f'"{given}" contains ..', "write the path itself", given)
+
+
+def channel_targets(checked: Checked) -> None:
+    """What is written to, and what `delete` would empty, is no system or home directory."""
+    home, setting = _home(checked), checked.setting
+    for index, channel in _channels(checked, "remote_path"):
+        hides = _system(posixpath.normpath(channel["remote_path"]), home, (home, *MAY_MOUNT))
+        if channel["direction"] == "out" and hides:
+            at = ("channels", index, "remote_path")
+            checked.report(at, f"{channel['remote_path']} {hides}", f"send to a directory under {home}/ or a volume")
+    for index, channel in _channels(checked, "delete"):
+        local, remote = channel["local_path"], channel["remote_path"]
+        risky = (
+            (remote, (home, *MAY_MOUNT)) if channel["direction"] == "out" else (local, (setting.home, setting.cwd, "/"))
+        )
+        if channel["delete"] and risky[0] and posixpath.normpath(risky[0]) in {path for path in risky[1] if path}:
+            what = f"it would empty {risky[0]}"
+            checked.report(("channels", index, "delete"), what, "use a directory of the channel's own")
+
+
+def channel_twice(checked: Checked) -> None:
+    """Two channels of one direction do not write to the same place with `delete`."""
+    seen: dict[tuple[str, str], bool] = {}
+    for index, channel in _channels(checked, "direction", "remote_path", "local_path"):
+        side = "remote_path" if channel["direction"] == "out" else "local_path"
+        target = (channel["direction"], str(channel[side]))
+        if target in seen and (channel["delete"] or seen[target]):
+            what = f"another channel writes to {channel[side]}, and one of them deletes"
+            checked.report(("channels", index, side), what, "give each channel its own directory, or remove delete")
+        seen[target] = seen.get(target, False) or bool(channel["delete"])
+
+
+def runtime_fits(checked: Checked) -> None:
+    """The job needs docker, and asks for GPUs only where they are set up."""
+    job, runtime = checked.profile["job"], checked.profile["runtime"]
+    if not job:
+        return
+    if not runtime["docker"]:
+        checked.report(("runtime", "docker"), "a job runs in a container", "set it to true, or remove the job")
+    pair = (runtime["gpu"], job["gpus"])
+    if pair in (("none", "all"), ("required", "none")):
+        what = f"gpus {job['gpus']} does not go with runtime.gpu {runtime['gpu']}"
+        checked.report(("job", "gpus"), what, "use auto for both")
+
+
+def job_end(checked: Checked) -> None:
+    """A Spot Instance of a fleet cannot be stopped (EC2 API StopInstances: only those of persistent requests)."""
+    job = checked.profile["job"]
+    if job and job["at_end"] == "stop" and checked.profile["capacity"]["market"] == "spot":
+        what = "AWS cannot stop a one-time Spot Instance"
+        checked.report(("job", "at_end"), what, "use terminate or keep, or capacity.market on-demand")
+
+
+def job_env(checked: Checked) -> None:
+    """Names that the runner sets itself."""
+    job = checked.profile["job"]
+    for name in job["env"] if job else ():
+        if name.startswith("SPOT_") and checked.ok("job", "env"):
+            checked.report(
+                ("job", "env", name), "names that start with SPOT_ are set for the job", "choose another name"
+            )
+
+
+def job_mounts(checked: Checked) -> None:
+    """Each container path once, and none on the state directory."""
+    job = checked.profile["job"]
+    seen: set[str] = set()
+    if not job or not checked.ok("job", "mounts"):
+        return
+    for index, mount in enumerate(job["mounts"]):
+        inside = posixpath.normpath(mount.split(":")[1])
+        at = ("job", "mounts", index)
+        if inside in seen:
+            checked.report(at, f"{inside} in the container stands twice", "keep one of them", mount)
+        elif inside == "/":
+            checked.report(at, "it would replace the whole image", "mount on a directory of its own", mount)
+        elif inside == job["state_dir"]:
+            checked.report(at, "the state directory is mounted already, at the same path", "remove it", mount)
+        seen.add(inside)
+
+
+def job_state(checked: Checked) -> None:
+    """The state directory is a directory of its own."""
+    job = checked.profile["job"]
+    given = (checked.document.data or {}).get("job")
+    if not job or not checked.ok("job", "state_dir") or not isinstance(given, dict) or not given.get("state_dir"):
+        return
+    hides = _system(job["state_dir"], _home(checked), ())
+    if hides:
+        checked.report(("job", "state_dir"), f"{job['state_dir']} {hides}", "use a directory of its own")
+
+
+def job_arguments(checked: Checked) -> None:
+    """Arguments of docker run that other keys decide."""
+    job = checked.profile["job"]
+    if not job or not checked.ok("job", "extra_args"):
+        return
+    for index, argument in enumerate(job["extra_args"]):
+        reason = TAKEN_ARGS.get(argument.split("=", maxsplit=1)[0])
+        if reason:
+            checked.report(("job", "extra_args", index), f"{argument} is not for you to give", reason, argument)
+
+
+def tag_values(checked: Checked) -> None:
+    """Values of tags are at most 256 characters (EC2 user guide, "Tag restrictions")."""
+    for name, value in checked.profile["tags"].items():
+        if len(value) > 256:
+            checked.report(("tags", name), f"{len(value)} characters", "allowed: at most 256", value)
+
+
+RULES: tuple[Callable[[Checked], None], ...] = (
+    image_source,
+    image_owner,
+    region_form,
+    max_price,
+    ssh_cidr,
+    key_pair,
+    volume_names,
+    volume_twice,
+    volume_of_many,
+    volume_origin,
+    volume_size,
+    volume_iops,
+    volume_throughput,
+    raw_mount_points,
+    mount_points,
+    channel_targets,
+    channel_twice,
+    runtime_fits,
+    job_end,
+    job_env,
+    job_mounts,
+    job_state,
+    job_arguments,
+    tag_values,
+)
+
+
+def _volumes(checked: Checked, *keys: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Volumes whose keys are right and, for the first key, given."""
+    yield from _entries(checked, "volumes", keys)
+
+
+def _new_volumes(checked: Checked, *keys: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, volume in _entries(checked, "volumes", keys):
+        if not volume["volume_id"]:
+            yield index, volume
+
+
+def _channels(checked: Checked, *keys: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    yield from _entries(checked, "channels", keys)
+
+
+def _entries(checked: Checked, section: str, keys: tuple[str, ...]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, entry in enumerate(checked.profile[section]):
+        if entry and entry[keys[0]] is not None and all(checked.ok(section, index, key) for key in keys):
+            yield index, entry
+
+
+def _home(checked: Checked) -> str:
+    user = checked.profile["access"]["remote_user"]
+    return "/root" if user == "root" else f"/home/{user}"
+
+
+def _system(path: str, home: str, except_for: tuple[str, ...]) -> str:
+    """Why a path of the instance is not for use, "" when it is."""
+    if path in except_for:
+        return ""
+    if path == home:
+        return "is the home directory of the user who logs in"
+    if any(_within(path, f"{home}/{private}") for private in PRIVATE):
+        return "holds the keys of the user who logs in"
+    if path in SYSTEM or any(_within(path, tree) for tree in SYSTEM_TREES if not _within(path, home)):
+        return "belongs to the system"
+    return ""
+
+
+def _within(path: str, tree: str) -> bool:
+    return path == tree or path.startswith(f"{tree}/")
+
+
+def _list(data: Any, key: str) -> list[Any]:
+    value = data.get(key) if isinstance(data, dict) else None
+    return value if isinstance(value, list) else []

@@ -1,0 +1,469 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a profile may say, as data: the checks, the defaults and the documentation are all read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a profile.
+
+    Attributes:
+        kind: text, int, float, bool, texts (list of texts), argv (a command), map (free names to texts),
+            section (a mapping with known keys) or items (a list of such mappings).
+        text: One sentence for the reader of docs/profile.md.
+        default: The value when the key is absent or empty.
+        shown: How the documentation shows the default when it is worked out from other keys.
+        required: True when there is no default that could be right.
+        choices: The only texts allowed.
+        minimum: Smallest number allowed (or smallest number of entries of a list).
+        maximum: Largest number allowed (or largest number of entries of a list).
+        pattern: Regular expression that the whole text (each text of a list) must match.
+        form: The pattern in words, for messages and documentation.
+        unit: Unit of a number.
+        keys: Keys of a section or of each item.
+        optional: True for a section that is null as a whole when absent.
+        secret: True when its values must never be shown in a message.
+        exclusive: Keys of this section of which exactly one may be given.
+    """
+
+    kind: str
+    text: str
+    default: Any = None
+    shown: str = ""
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str = ""
+    form: str = ""
+    unit: str = ""
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    optional: bool = False
+    secret: bool = False
+    exclusive: tuple[str, ...] = ()
+
+
+EXPERIMENT_PATTERN = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
+EXPERIMENT_FORM = "1 to 40 lower-case letters, digits and hyphens, no hyphen at the ends"
+
+_HEX = r"[0-9a-f]{8}([0-9a-f]{9})?"
+_USER = r"[a-z_][a-z0-9_-]{0,31}\$?|[0-9]{1,10}"
+_USER_FORM = 'a Linux name such as ubuntu, or a number in quotes such as "1000"'
+_ABSOLUTE = r"/[^\x00-\x1f]*"
+_ABSOLUTE_FORM = "an absolute path, /like/this"
+# The grammar of the distribution project, with at most one registry host in front.
+# Source: https://github.com/distribution/reference (reference.go, "Grammar").
+_IMAGE = (
+    r"([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?/)?"
+    r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
+    r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+
+CAPACITY = {
+    "instance_types": Key(
+        "texts",
+        "Types to ask for; the more types, the better the chance of capacity and of a low price.",
+        required=True,
+        minimum=1,
+        maximum=300,
+        pattern=r"[a-z][a-z0-9-]*\.[a-z0-9-]+",
+        form="FAMILY.SIZE such as g5.xlarge",
+    ),
+    # Source: EC2 Fleet quotas, "target capacity per EC2 Fleet".
+    "count": Key("int", "Number of instances of the experiment.", 1, minimum=1, maximum=10_000, unit="instances"),
+    "market": Key(
+        "text",
+        "Spot is much cheaper but AWS may take the instance back at any time.",
+        "spot",
+        choices=("spot", "on-demand"),
+    ),
+    "zones": Key(
+        "texts",
+        "Availability Zones to use.",
+        [],
+        shown="all zones of the region",
+        pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}(-[a-z]{3}-[0-9]{1,2})?[a-z]",
+        form="a zone such as us-east-1a",
+    ),
+    "subnet_ids": Key(
+        "texts",
+        "Subnets to use, one a zone.",
+        [],
+        shown="the default subnet of each zone",
+        pattern=rf"subnet-{_HEX}",
+        form="subnet- and 8 or 17 hexadecimal digits",
+    ),
+    # Source: EC2 API CreateFleet, FleetLaunchTemplateOverridesRequest.MaxPrice must be above 0.001.
+    "max_price": Key(
+        "float",
+        "Highest Spot price to pay for one instance; every limit only makes interruptions more likely.",
+        shown="no limit below the On-Demand price",
+        minimum=0.001,
+        maximum=1000,
+        unit="USD/hour",
+    ),
+    "allocation_strategy": Key(
+        "text",
+        "How AWS picks among the pools (type and zone).",
+        "price-capacity-optimized",
+        choices=(
+            "price-capacity-optimized",
+            "capacity-optimized",
+            "capacity-optimized-prioritized",
+            "diversified",
+            "lowest-price",
+        ),
+    ),
+    # Source: EC2 API CreateFleet; stop and hibernate need a fleet of type maintain, ours is instant.
+    "interruption_behavior": Key(
+        "text", "What AWS does with an instance that it takes back.", "terminate", choices=("terminate",)
+    ),
+    "wait": Key(
+        "int", "How long to go on asking while no pool has capacity.", 300, minimum=0, maximum=86_400, unit="seconds"
+    ),
+}
+
+IMAGE = {
+    "id": Key("text", "Machine image (AMI) by id.", pattern=rf"ami-{_HEX}", form="ami- and 8 or 17 hexadecimal digits"),
+    "ssm_parameter": Key(
+        "text",
+        "Machine image by the name of an SSM parameter that holds its id; the usual way to get the newest one.",
+        pattern=r"/[A-Za-z0-9_./-]{1,1010}",
+        form="a parameter name that starts with a slash",
+    ),
+    "name": Key(
+        "text",
+        "Machine image by name, the newest that matches; * and ? are wildcards, image.owner is needed.",
+        pattern=r"[^\x00-\x1f]{3,128}",
+        form="3 to 128 characters",
+    ),
+    "owner": Key(
+        "text",
+        "Who published the image that image.name looks for.",
+        pattern=r"self|amazon|aws-marketplace|[0-9]{12}",
+        form='self, amazon, aws-marketplace or an account number in quotes, "123456789012"',
+    ),
+    "root_volume_size": Key(
+        "int", "Size of the system disk.", shown="as the image has it", minimum=1, maximum=65_536, unit="GiB"
+    ),
+    "root_volume_type": Key("text", "Type of the system disk.", "gp3", choices=("gp3", "gp2")),
+}
+
+ACCESS = {
+    "key_name": Key(
+        "text",
+        "EC2 key pair that already exists; its private half is access.private_key_file.",
+        shown="spot-EXPERIMENT, made or imported",
+        pattern=r"[\x20-\x7e]{1,255}",
+        form="1 to 255 printable characters",
+    ),
+    "private_key_file": Key(
+        "text",
+        "Private key to log in with; without access.key_name its public half is imported.",
+        shown="a key made for the experiment under ~/.ssh/experiments.spot/",
+    ),
+    "security_group_ids": Key(
+        "texts",
+        "Security groups that already exist and let you in.",
+        [],
+        shown="one made for the experiment, open for access.ssh_cidr only",
+        maximum=16,
+        pattern=rf"sg-{_HEX}",
+        form="sg- and 8 or 17 hexadecimal digits",
+    ),
+    "ssh_cidr": Key(
+        "text", "IPv4 addresses that may log in, such as 203.0.113.7/32; auto is the address you have now.", "auto"
+    ),
+    "allow_any_cidr": Key(
+        "bool", "Say true to really let the whole Internet knock (access.ssh_cidr wider than /8).", False
+    ),
+    "remote_user": Key("text", "User that the image lets in.", "ubuntu", pattern=_USER, form=_USER_FORM),
+    "remote_group": Key(
+        "text", "Group that owns what is made for the user.", shown="access.remote_user", pattern=_USER, form=_USER_FORM
+    ),
+    "address": Key("text", "Address to log in at.", "public", choices=("public", "private")),
+    "port": Key("int", "Port of the ssh server.", 22, minimum=1, maximum=65_535),
+    "instance_profile": Key(
+        "text",
+        "Instance profile (IAM role) of the instances, by name or ARN.",
+        pattern=r"[\w+=,.@-]{1,128}|arn:aws[a-z-]*:iam::[0-9]{12}:instance-profile/[\w+=,.@/-]{1,640}",
+        form="a name or arn:aws:iam::ACCOUNT:instance-profile/NAME",
+    ),
+    # Source: EC2 API InstanceMetadataOptionsRequest.HttpPutResponseHopLimit, 1 to 64.
+    "http_put_response_hop_limit": Key(
+        "int",
+        "Network hops to the instance metadata; 2 lets containers on a bridge network read it.",
+        1,
+        minimum=1,
+        maximum=64,
+        unit="hops",
+    ),
+    "host_keys": Key(
+        "text",
+        "How the instance proves who it is: by the keys on its console, or by trusting the first answer.",
+        "console",
+        choices=("console", "accept-new"),
+    ),
+    "wait": Key(
+        "int", "How long to wait until an instance lets you in.", 300, minimum=10, maximum=3_600, unit="seconds"
+    ),
+}
+
+VOLUME = {
+    "name": Key(
+        "text",
+        "Name of the volume; the same name finds the same data again in the next launch.",
+        required=True,
+        pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+        form="letters, digits, dot, underscore and hyphen",
+    ),
+    "volume_id": Key(
+        "text",
+        "An EBS volume that already exists; it is never formatted when it holds anything.",
+        shown="found by name, else made",
+        pattern=rf"vol-{_HEX}",
+        form="vol- and 8 or 17 hexadecimal digits",
+    ),
+    "size": Key("int", "Size of a new volume.", 50, minimum=1, maximum=65_536, unit="GiB"),
+    "type": Key("text", "Type of a new volume.", "gp3", choices=("gp3", "gp2", "io1", "io2", "st1", "sc1", "standard")),
+    "iops": Key(
+        "int",
+        "Operations of a new volume; gp3, io1 and io2 only.",
+        shown="3000 for gp3",
+        minimum=100,
+        maximum=256_000,
+        unit="per second",
+    ),
+    "throughput": Key(
+        "int",
+        "Throughput of a new volume; gp3 only.",
+        shown="125 for gp3",
+        minimum=125,
+        maximum=2_000,
+        unit="MiB/second",
+    ),
+    "snapshot_id": Key(
+        "text",
+        "Snapshot that a new volume starts from.",
+        pattern=rf"snap-{_HEX}",
+        form="snap- and 8 or 17 hexadecimal digits",
+    ),
+    "encrypted": Key("bool", "Encrypt a new volume.", True),
+    # Source: EC2 user guide, "Device names for volumes"; /dev/sda and /dev/xvda are the system disk's.
+    "device": Key(
+        "text",
+        "Device name to ask AWS for; only a hint, the volume is found by its id.",
+        shown="the next free one",
+        pattern=r"/dev/(sd[b-z][0-9]{0,2}|xvd[b-z][a-z]?)",
+        form="/dev/sdf to /dev/sdp",
+    ),
+    "mount_point": Key(
+        "text",
+        "Directory of the instance where the volume appears.",
+        required=True,
+        pattern=r"/[^\s\x00-\x1f]*",
+        form="an absolute path without blanks, /like/this",
+    ),
+    "fs_type": Key("text", "File system put on an empty volume.", "ext4", choices=("ext4", "xfs")),
+    "owner": Key("text", "Owner of the directory.", shown="access.remote_user", pattern=_USER, form=_USER_FORM),
+    "group": Key("text", "Group of the directory.", shown="access.remote_group", pattern=_USER, form=_USER_FORM),
+    "mode": Key(
+        "text",
+        "Permissions of the directory.",
+        "0755",
+        pattern=r"[0-7]{3,4}",
+        form='3 or 4 octal digits in quotes, "0755"',
+    ),
+    "options": Key(
+        "text",
+        "Mount options.",
+        "defaults,nofail",
+        pattern=r"[^\s\x00-\x1f]+",
+        form="options joined by commas, without blanks",
+    ),
+}
+
+CHANNEL = {
+    "direction": Key(
+        "text", "out sends to the instances, in brings back from them.", required=True, choices=("in", "out")
+    ),
+    "local_path": Key(
+        "text",
+        "Path on your machine; out starts from the directory of the profile's file, in from where you typed the "
+        "command. A slash at the end of a source means its contents, as rsync has it.",
+        required=True,
+    ),
+    "remote_path": Key(
+        "text",
+        "Path on the instances; ~/ is the home of access.remote_user.",
+        required=True,
+        pattern=r"(~/|/)[^\x00-\x1f]*",
+        form="a path that starts with / or ~/",
+    ),
+    "recursive": Key("bool", "Take what is in sub-directories too.", True),
+    "delete": Key("bool", "Delete at the destination what the source does not have.", False),
+    "exclude": Key("texts", "rsync patterns of what to leave out.", []),
+    "compress": Key("text", "Compression on the way.", "auto", choices=("auto", "none", "zstd", "zlib")),
+    "delay": Key(
+        "float",
+        "Pause between two runs of a continuous channel.",
+        shown="one run",
+        minimum=0.1,
+        maximum=86_400,
+        unit="seconds",
+    ),
+}
+
+RUNTIME = {
+    "docker": Key("bool", "Set up the docker engine.", True),
+    "gpu": Key(
+        "text",
+        "auto sets a GPU up where there is one, required stops when there is none.",
+        "auto",
+        choices=("auto", "none", "required"),
+    ),
+}
+
+JOB = {
+    "name": Key("text", "Name of the job.", "job", pattern=EXPERIMENT_PATTERN, form=EXPERIMENT_FORM),
+    "image": Key(
+        "text",
+        "Container image.",
+        required=True,
+        pattern=_IMAGE,
+        form="an image such as python:3.12-slim or registry:5000/team/image:tag",
+    ),
+    "command": Key(
+        "argv", "Command in the container, a list or one text; [] runs the image's own command.", required=True
+    ),
+    "workdir": Key("text", "Directory in the container to start in.", pattern=_ABSOLUTE, form=_ABSOLUTE_FORM),
+    "env": Key(
+        "map",
+        "Environment of the command; take secrets from yours, \"{{ lookup('env', 'TOKEN') }}\".",
+        {},
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+        form="letters, digits and underscores",
+        secret=True,
+    ),
+    "mounts": Key(
+        "texts",
+        "Directories of the instance that the container sees; the state directory always is one.",
+        [],
+        pattern=r"(~/|/)[^:\x00-\x1f]*:/[^:\x00-\x1f]*(:(ro|rw))?",
+        form="/host/path:/container/path, with :ro at the end for read-only",
+    ),
+    "user": Key(
+        "text",
+        "User in the container.",
+        shown="the image's own",
+        pattern=rf"({_USER})(:({_USER}))?",
+        form='NAME, NAME:GROUP or numbers in quotes, "1000:1000"',
+    ),
+    "shm_size": Key(
+        "text",
+        "Shared memory, needed by data loaders with workers.",
+        shown="docker's own, 64m",
+        pattern=r"[1-9][0-9]*[bkmg]?",
+        form="a number and b, k, m or g, such as 8g",
+    ),
+    "gpus": Key("text", "GPUs that the container sees.", "auto", choices=("auto", "none", "all")),
+    "state_dir": Key(
+        "text",
+        "Directory for checkpoints and the ledger, the same path on the instance and in the container.",
+        shown="EXPERIMENT under the first volume's mount point, else under the home of access.remote_user",
+        pattern=_ABSOLUTE,
+        form=_ABSOLUTE_FORM,
+    ),
+    # Source: EC2 user guide, "Spot Instance interruption notices": two minutes from notice to the end.
+    "stop_grace": Key(
+        "int", "Time between SIGTERM and SIGKILL when the job is stopped.", 60, minimum=0, maximum=3_600, unit="seconds"
+    ),
+    "time_limit": Key(
+        "int", "Stop the job after this time.", shown="no limit", minimum=60, maximum=31_536_000, unit="seconds"
+    ),
+    "network": Key("text", "Network of the container.", "bridge", choices=("bridge", "host")),
+    "extra_args": Key("texts", "More arguments for docker run.", []),
+    "at_end": Key(
+        "text",
+        "What happens to the instance when the job has ended.",
+        "keep",
+        choices=("keep", "stop", "terminate"),
+    ),
+}
+
+SCHEMA: dict[str, Key] = {
+    "description": Key("text", "One line that the list of profiles shows.", ""),
+    "extends": Key(
+        "text",
+        "Name of the profile to start from; sections are merged, lists are replaced. Its own name means the one that "
+        "this file hides.",
+    ),
+    "region": Key(
+        "text",
+        "AWS region.",
+        shown="AWS_REGION, AWS_DEFAULT_REGION or the region of your AWS configuration",
+        pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}",
+        form="a region such as us-east-1",
+    ),
+    "experiment": Key(
+        "text",
+        "Name that ties together all that one launch makes; usually given as -e experiment=NAME.",
+        shown="the profile's name",
+        pattern=EXPERIMENT_PATTERN,
+        form=EXPERIMENT_FORM,
+    ),
+    "owner": Key(
+        "text",
+        "Your name in the tags.",
+        "",
+        shown="who the AWS credentials belong to",
+        pattern=r"[\w .:/=+@-]{0,256}",
+        form="at most 256 letters, digits, blanks and _.:/=+@-",
+    ),
+    "capacity": Key("section", "What to ask AWS for.", keys=CAPACITY),
+    "image": Key(
+        "section",
+        "Machine image of the instances; exactly one of id, ssm_parameter and name.",
+        keys=IMAGE,
+        exclusive=("id", "ssm_parameter", "name"),
+    ),
+    "access": Key("section", "Who gets in, and how.", keys=ACCESS),
+    "volumes": Key("items", "EBS volumes, which outlive the instances.", [], keys=VOLUME),
+    "channels": Key("items", "Files that travel between your machine and the instances.", [], keys=CHANNEL),
+    "runtime": Key("section", "What to set up on the instances.", keys=RUNTIME),
+    "job": Key(
+        "section", "The container to run; a profile without it gives you instances only.", optional=True, keys=JOB
+    ),
+    "tags": Key(
+        "map",
+        "More tags for everything that is made.",
+        {},
+        # Source: EC2 user guide, "Tag restrictions"; 50 tags a resource, of which we use some ourselves.
+        maximum=40,
+        pattern=r"(?!aws:)(?!spot:)(?!Name$)[^\x00-\x1f]{1,128}",
+        form="1 to 128 characters, not Name and not starting with aws: or spot:",
+    ),
+}
+
+# Extra variables without a dot that are taken for a part of the profile. Others of the same names as keys, such as
+# `description`, are more likely somebody else's.
+PLAIN_OVERRIDES = (
+    "region",
+    "owner",
+    *(name for name, key in SCHEMA.items() if key.kind in ("section", "items", "map")),
+)
+
+
+def walk(keys: Mapping[str, Key] = SCHEMA, path: str = "") -> Iterator[tuple[str, Key]]:
+    """Yield every key with its dotted path, `volumes[].size` for a key of a list's items."""
+    for name, key in keys.items():
+        here = f"{path}{name}"
+        yield here, key
+        if key.keys:
+            yield from walk(key.keys, f"{here}{'[]' if key.kind == 'items' else ''}.")
