@@ -60,7 +60,12 @@ def test_product_does_not_know_the_local_stand_in(path: Path) -> None:
 @pytest.mark.parametrize("path", PRODUCT, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_silenced(path: Path) -> None:
     text = path.read_text(errors="replace")
-    for switch in ("ignore_errors: true", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "failed_when: false"):
+    for switch in (
+        "ignore_errors: true",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "failed_when: false",
+    ):
         assert switch not in text
 
 
@@ -126,4 +131,6 @@ def test_no_file_is_world_writable_or_secret() -> None:
         path = ROOT / name
         if path.is_file() and not path.is_symlink():
             assert not path.stat().st_mode & 0o002
-            assert "PRIVATE KEY-----\n" not in path.read_text(errors="replace").replace("BEGIN OPENSSH PRIVATE KEY-----\\n", "")
+            assert "PRIVATE KEY-----\n" not in path.read_text(errors="replace").replace(
+                "BEGIN OPENSSH PRIVATE KEY-----\\n", ""
+            )

@@ -1,0 +1,133 @@
+"""One lab for all whole-run tests, and a user: an own home, an own folder with profiles, the commands of the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+LAB_NAME = "wholerun"
+
+
+def lab(*args: str) -> str:
+    done = subprocess.run([str(ROOT / "lab/lab"), *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def parse_env(text: str) -> dict[str, str]:
+    """Reads the `export NAME=value` lines of `lab env`."""
+    pairs = (line.removeprefix("export ").split("=", 1) for line in text.splitlines() if line.startswith("export "))
+    return {name: " ".join(shlex.split(value)) for name, value in pairs}
+
+
+@dataclass
+class User:
+    """Somebody who types commands in a folder of their own."""
+
+    folder: Path
+    env: dict[str, str]
+    typed: list[str] = field(default_factory=list)
+
+    def start(self, verb: str, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(ROOT / f"{verb}.yml"), *args]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=self.env | (env or {}), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def play(self, verb: str, *args: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
+        """Types `ansible-playbook VERB.yml ARGS` and returns what was printed."""
+        process = self.start(verb, *args, env=env)
+        text, _ = process.communicate(timeout=300)
+        assert "Traceback (most recent call last)" not in text, text
+        assert (process.returncode != 0) == fails, f"exit code {process.returncode}\n{text}"
+        return text
+
+    def status(self, *args: str) -> list[dict[str, Any]]:
+        text = self.play("status", "-e", "format=json", *args)
+        found = re.search(r"(?ms)^\[.*?^\]", text)
+        assert found, text
+        return json.loads(found[0])
+
+    def client(self, service: str = "ec2") -> Any:
+        keys = {name: self.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        return boto3.client(
+            service, region_name="us-east-1", endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            aws_access_key_id=keys["AWS_ACCESS_KEY_ID"], aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
+        )  # fmt: skip
+
+    def tagged(self, experiment: str) -> dict[str, list[str]]:
+        """Ids by resource type of all that AWS lists for an experiment and that still exists."""
+        tags = self.client().describe_tags(Filters=[{"Name": "tag:spot:experiment", "Values": [experiment]}])["Tags"]
+        alive = set(self.alive(experiment))
+        found: dict[str, list[str]] = {}
+        for tag in tags:
+            if (
+                tag["ResourceType"] not in ("instance", "network-interface", "spot-instances-request")
+                or tag["ResourceId"] in alive
+            ):
+                found.setdefault(tag["ResourceType"], []).append(tag["ResourceId"])
+        return found
+
+    def alive(self, experiment: str) -> list[str]:
+        filters = [
+            {"Name": "tag:spot:experiment", "Values": [experiment]},
+            {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
+        ]
+        pages = self.client().describe_instances(Filters=filters)["Reservations"]
+        return sorted(instance["InstanceId"] for page in pages for instance in page["Instances"])
+
+    def control(self, path: str, **data: Any) -> Any:
+        """Asks the lab for a fault, a shortage or its record of calls."""
+        body = json.dumps(data).encode()
+        request = urllib.request.Request(f"{self.env['AWS_ENDPOINT_URL']}/lab/{path}", data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def changing_calls(self) -> list[str]:
+        return [call["action"] for call in self.control("calls")["calls"] if call["mutating"]]
+
+
+@pytest.fixture(scope="session")
+def lab_env() -> Iterator[dict[str, str]]:
+    lab("up", "--name", LAB_NAME)
+    yield parse_env(lab("env", "--name", LAB_NAME))
+    lab("down", "--name", LAB_NAME)
+
+
+@pytest.fixture(scope="module")
+def user(lab_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> User:
+    home = tmp_path_factory.mktemp("home")
+    folder = home / "work"
+    (folder / "profiles").mkdir(parents=True)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "ANSIBLE_", "EXPERIMENTS_SPOT_"))
+    }
+    env = clean | lab_env | {
+        "HOME": str(home),
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(home / ".ansible"),
+    }  # fmt: skip
+    return User(folder, env)
+
+
+@pytest.fixture(autouse=True)
+def no_faults(user: User) -> Iterator[None]:
+    yield
+    user.control("reset_faults")

@@ -1,0 +1,196 @@
+"""Bad input and faults: one clear error each, and nothing left that costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from .conftest import User
+
+pytestmark = pytest.mark.lab
+
+DEMO = ("-e", "profile=lab")
+
+
+def no_traces(user: User, experiment: str = "lab") -> None:
+    assert user.alive(experiment) == []
+
+
+BAD_PROFILE = """
+capacity:
+  instance_typ: [t3.medium]
+  count: three
+image:
+  ssm_parameter: /aws/service/debian/release/12/latest/amd64
+acess: {}
+job:
+  command: [true]
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["-e", "profile=nosuch"], ["nosuch", "g5", "lab"]),
+        (["-e", "profile=p2"], ["p2.xlarge", "g4dn.xlarge", "not offered"]),
+        (["-e", "profile=lab", "-e", "image.id=ami-0123456789abcdef0", "-e", '{"image": {"ssm_parameter": null}}'], ["ami-0123456789abcdef0"]),
+        (["-e", "profile=lab", "-e", "capacity.subnet_ids=subnet-0123456789abcdef0"], ["subnet-0123456789abcdef0"]),
+        (["-e", "profile=lab", "-e", "access.security_group_ids=sg-0123456789abcdef0"], ["sg-0123456789abcdef0"]),
+        (["-e", "profile=lab", "-e", "capacity.zones=us-east-1z"], ["us-east-1z"]),
+        (["-e", "profile=lab", "-e", "capacity.instance_types=t3.mediun"], ["t3.mediun"]),
+        (["-e", "profile=lab", "-e", "capacity.conut=2"], ["capacity.conut", "capacity.count"]),
+        (["-e", "profile=bad"], ["instance_typ", "instance_types", "count", "acess", "access", "bad.yml"]),
+        (["-e", "profile=broken"], ["broken.yml", "line"]),
+    ],
+    ids=["profile", "retired-type", "image", "subnet", "group", "zone", "type", "override", "keys", "yaml"],
+)  # fmt: skip
+def test_bad_input(user: User, args: list[str], told: list[str]) -> None:
+    (user.folder / "profiles/bad.yml").write_text(BAD_PROFILE)
+    (user.folder / "profiles/broken.yml").write_text("capacity:\n  count: [1\nimage: {}\n")
+    before = user.changing_calls()
+    text = user.play("launch", *args, fails=True)
+    for word in told:
+        assert word in text
+    assert user.changing_calls() == before
+    no_traces(user)
+
+
+def test_volume_and_key_that_do_not_fit(user: User) -> None:
+    volume = user.client().create_volume(AvailabilityZone="us-east-1e", Size=1, VolumeType="gp3")["VolumeId"]
+    key = user.folder / "open.pem"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    key.chmod(0o644)
+    text = user.play("launch", *DEMO, "-e", f"access.private_key_file={key}", fails=True)
+    assert "open.pem" in text and "600" in text
+    volumes = (
+        f'{{"volumes": [{{"volume_id": "{volume}", "mount_point": "/data"}}], "capacity": {{"zones": ["us-east-1a"]}}}}'
+    )
+    text = user.play("launch", *DEMO, "-e", volumes, fails=True)
+    assert volume in text and "us-east-1e" in text
+    text = user.play("launch", *DEMO, "-e", volumes.replace(volume, "vol-0123456789abcdef0"), fails=True)
+    assert "vol-0123456789abcdef0" in text
+    no_traces(user)
+    user.client().delete_volume(VolumeId=volume)
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "redentials"),
+        ({"AWS_ACCESS_KEY_ID": "AKIANOSUCHKEY0000000"}, "credentials"),
+        ({"AWS_ACCESS_KEY_ID": "ASIAEXPIRED000000000", "AWS_SESSION_TOKEN": "expired"}, "expired"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0.1:9"),
+    ],
+    ids=["none", "unknown", "expired", "unreachable"],
+)
+def test_bad_credentials(user: User, env: dict[str, str], told: str) -> None:
+    text = user.play("launch", *DEMO, fails=True, env=env | {"AWS_EC2_METADATA_DISABLED": "true"})
+    assert told in text
+
+
+def test_no_permission_names_the_action(user: User) -> None:
+    user.control("deny", action="CreateFleet")
+    text = user.play("launch", *DEMO, "-e", "capacity.wait=5", fails=True)
+    assert "ec2:CreateFleet" in text
+    no_traces(user)
+    user.play("close", *DEMO)
+
+
+def test_no_capacity_anywhere_lists_the_pools(user: User) -> None:
+    user.control("capacity", count=0)
+    text = user.play("launch", *DEMO, "-e", "capacity.wait=3", fails=True)
+    assert "InsufficientInstanceCapacity" in text
+    for word in ("t3.medium", "t3.large", "m5.large", "us-east-1a"):
+        assert word in text
+    no_traces(user)
+    user.play("close", *DEMO)
+    assert user.tagged("lab") == {}
+
+
+def test_one_pool_without_capacity_is_passed_over(user: User) -> None:
+    user.control("capacity", type="t3.medium", count=0)
+    text = user.play("launch", *DEMO, "-e", "wait=false")
+    (instance,) = user.alive("lab")
+    found = user.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    assert found["InstanceType"] != "t3.medium", text
+    user.play("close", *DEMO, "-e", "delete_volumes=all")
+
+
+def test_ssh_never_answers(user: User) -> None:
+    text = user.play("launch", *DEMO, "-e", "access.port=2222", "-e", "access.wait=10", fails=True)
+    assert "2222" in text and "security group" in text and "console" in text.lower()
+    user.play("close", *DEMO, "-e", "delete_volumes=all")
+    assert user.tagged("lab") == {}
+
+
+def test_failing_job_shows_its_log_and_fails(user: User) -> None:
+    job = '{"job": {"command": ["sh", "-c", "echo the disk of dreams is full; exit 7"]}}'
+    text = user.play("launch", *DEMO, "-e", job, fails=True)
+    assert "the disk of dreams is full" in text and "exit code 7" in text and "rerun=true" in text
+    (row,) = user.status()
+    assert (row["job_state"], row["exit_code"]) == ("failed (7)", 7)
+    missing = '{"job": {"image": "registry.lab:5000/experiments/nosuch:1"}}'
+    text = user.play("launch", *DEMO, "-e", missing, "-e", "rerun=true", fails=True)
+    assert "nosuch:1" in text and ("not found" in text or "manifest unknown" in text or "does not exist" in text)
+    channel = '{"channels": [{"direction": "out", "local_path": "no/such/path/", "remote_path": "/home/admin/x/"}]}'
+    text = user.play("launch", *DEMO, "-e", channel, fails=True)
+    assert "no/such/path" in text
+    user.play("close", *DEMO, "-e", "delete_volumes=all")
+
+
+def test_three_instances_in_every_step(user: User) -> None:
+    three = (*DEMO, "-e", "capacity.count=3", "-e", "experiment=three")
+    user.play("launch", *three)
+    assert len(user.alive("three")) == 3
+    for rank in range(3):
+        (metrics,) = list((user.folder / "results/three").glob(f"**/{rank}/**/metrics.csv"))
+        assert len(metrics.read_text().splitlines()) == 31
+    assert sorted(row["rank"] for row in user.status("-e", "experiment=three")) == [0, 1, 2]
+    before = user.changing_calls()
+    user.play("launch", *three)
+    assert user.changing_calls() == before
+    user.play("close", "-e", "experiment=three", "-e", "delete_volumes=all")
+    assert user.tagged("three") == {}
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "experiments.spot.access",
+        "experiments.spot.capacity",
+        "experiments.spot.hosts",
+        "experiments.spot.ebs",
+        "experiments.spot.job :",
+    ],
+)
+def test_interrupted_launch_is_continued_by_the_same_command(user: User, stage: str) -> None:
+    process = user.start("launch", *DEMO)
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("TASK") and stage in line:
+            break
+    else:
+        pytest.fail(f"the stage {stage} never came")
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[0]
+    assert "Traceback" not in rest
+    user.play("launch", *DEMO)
+    assert len(user.alive("lab")) == 1
+    assert (user.folder / "results/lab/metrics.csv").is_file()
+    user.play("close", *DEMO, "-e", "delete_volumes=all")
+    assert user.tagged("lab") == {}
+    shutil.rmtree(user.folder / "results")
+
+
+def test_two_terminals_launch_once(user: User) -> None:
+    first, second = user.start("launch", *DEMO), user.start("launch", *DEMO)
+    texts = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert len(user.alive("lab")) == 1, texts
+    assert 0 in (first.returncode, second.returncode), texts
+    assert len(user.tagged("lab")["volume"]) == 1
+    user.play("close", *DEMO, "-e", "delete_volumes=all")
+    assert user.tagged("lab") == {}

@@ -1,0 +1,109 @@
+"""The main job as a user types it, in the order in which a user meets it. Each test looks at files, machines or the API."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import User
+
+pytestmark = pytest.mark.lab
+
+DEMO = ("-e", "profile=lab")
+
+
+def recap(text: str) -> list[int]:
+    """The `changed=` figures of the play recap."""
+    return [int(number) for number in re.findall(r"changed=(\d+)", text)]
+
+
+def metrics(user: User) -> list[int]:
+    with (user.folder / "results/lab/metrics.csv").open() as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def ad_hoc(user: User, *args: str) -> str:
+    command = [str(Path(sys.executable).parent / "ansible"), *args]
+    done = subprocess.run(command, cwd=user.folder, env=user.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_check_creates_nothing_and_tells_the_price(user: User) -> None:
+    before = len(user.changing_calls())
+    text = user.play("launch", *DEMO, "--check")
+    assert "t3.medium" in text and "an hour" in text
+    assert len(user.changing_calls()) == before
+    assert user.tagged("lab") == {}
+
+
+def test_first_launch_trains_and_brings_results(user: User) -> None:
+    text = user.play("launch", *DEMO)
+    assert metrics(user) == list(range(1, 31))
+    assert (user.folder / "results/lab/learning-curve.png").read_bytes().startswith(b"\x89PNG")
+    assert "on-demand" in text
+    assert "ansible-playbook close.yml -e profile=lab" in text
+    assert len(user.alive("lab")) == 1
+
+
+def test_second_launch_changes_nothing(user: User) -> None:
+    before = user.changing_calls()
+    text = user.play("launch", *DEMO)
+    assert set(recap(text)) == {0}
+    assert user.changing_calls() == before
+
+
+def test_status_tells_job_and_cost(user: User) -> None:
+    (row,) = user.status()
+    assert (row["experiment"], row["job_state"], row["instance_id"]) == ("lab", "succeeded", user.alive("lab")[0])
+    assert 0 < row["cost_so_far"] < row["price"]
+    assert "lab" in user.play("status")
+
+
+def test_inventory_has_the_groups_and_reaches_the_host(user: User) -> None:
+    root = Path(__file__).resolve().parents[3]
+    hosts = ad_hoc(user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "experiment_lab", "--list-hosts")
+    assert user.alive("lab")[0] in hosts
+    text = ad_hoc(
+        user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "profile_lab:&generation_1", "-m", "ansible.builtin.command", "-a", "findmnt -n -o FSTYPE /data"
+    )  # fmt: skip
+    assert "ext4" in text
+
+
+def test_sync_brings_what_is_new(user: User) -> None:
+    (user.folder / "results/lab/metrics.csv").unlink()
+    user.play("sync", *DEMO, "-e", "direction=in")
+    assert metrics(user) == list(range(1, 31))
+
+
+def test_close_keeps_only_the_volume(user: User) -> None:
+    text = user.play("close", *DEMO)
+    assert set(user.tagged("lab")) == {"volume"}
+    assert "lab-data" in text and "a month" in text
+    assert user.alive("lab") == []
+    assert not (Path(user.env["HOME"]) / ".ssh/experiments.spot/lab").exists()
+    again = user.play("close", *DEMO)
+    assert set(recap(again)) == {0}
+
+
+def test_next_launch_goes_on_from_the_checkpoint(user: User) -> None:
+    longer = "python3 /code/train.py --epochs 36 --results /data/lab/results"
+    text = user.play("launch", *DEMO, "-e", "follow=true", "-e", f'{{"job": {{"command": "{longer}"}}}}')
+    assert metrics(user) == list(range(1, 37)), "epochs of both runs, none twice"
+    assert "epoch 31" in text.lower() and "epoch 30 " not in text.lower()
+    (volume,) = user.client().describe_volumes(Filters=[{"Name": "tag:spot:experiment", "Values": ["lab"]}])["Volumes"]
+    assert volume["Attachments"][0]["InstanceId"] == user.alive("lab")[0]
+
+
+def test_close_all_needs_a_yes_and_deletes_named_volumes(user: User) -> None:
+    text = user.play("close", "-e", "experiment=all", fails=True)
+    assert "confirm=true" in text
+    assert len(user.alive("lab")) == 1
+    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=lab-data")
+    assert user.tagged("lab") == {}
+    assert user.status() == []
