@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One small function per API call; no decisions here.
+
+Retries belong to the clients: reads repeat inside botocore, CreateFleet is sent once per call (see ``connect``),
+because botocore would repeat an InsufficientInstanceCapacity (HTTP 500) in a pool that has nothing to give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+try:
+    import botocore.config
+    import botocore.exceptions
+except ImportError:  # The module tells: AnsibleAWSModule checks for boto3.
+    pass
+
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_inventory_conn, get_aws_connection_info
+from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
+
+from .errors import AnsibleFleetError, FleetErrorHandler
+
+READ_ATTEMPTS = 10
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+# Source: EC2 API DeleteFleets, "up to 25 fleets of type instant in a single request".
+DELETE_CHUNK = 25
+
+
+def connect(module: Any, *, attempts: int) -> Any:
+    """Return an EC2 client for the connection options of a module.
+
+    Args:
+        module: An AnsibleAWSModule.
+        attempts: How often botocore sends a request in total.
+
+    Raises:
+        AnsibleFleetError: The profile does not exist or no region is set.
+    """
+    config = botocore.config.Config(
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+    )
+    region, endpoint, options = get_aws_connection_info(module)
+    try:
+        return boto3_inventory_conn(
+            conn_type="client", resource="ec2", region=region, endpoint=endpoint, config=config, **options
+        )
+    except (ValueError, botocore.exceptions.BotoCoreError) as error:
+        raise AnsibleFleetError(message="connect to AWS", exception=error) from error
+
+
+@FleetErrorHandler.common_error_handler("create the fleet")
+def create_fleet(client: Any, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Call CreateFleet once.
+
+    Args:
+        client: A client that does not retry.
+        request: The parameters of the call, ClientToken included.
+
+    Returns:
+        The answer, ``ResponseMetadata`` included.
+    """
+    return client.create_fleet(**request)
+
+
+@FleetErrorHandler.common_error_handler("describe the instances")
+def describe_instances(client: Any, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the instances that match filters such as ``{"tag:spot:experiment": "x"}``.
+
+    An id that is not visible yet is left out of the answer (a filter, unlike InstanceIds, does not fail).
+    """
+    paginator = client.get_paginator("describe_instances")
+    pages = paginator.paginate(Filters=ansible_dict_to_boto3_filter_list(dict(filters))).build_full_result()
+    return [instance for reservation in pages["Reservations"] for instance in reservation["Instances"]]
+
+
+@FleetErrorHandler.list_error_handler("describe the fleets", default_value=[])
+def describe_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return fleets by id; an empty list when one of the ids does not exist.
+
+    The ids are needed: without them DescribeFleets leaves out fleets of type instant.
+    """
+    paginator = client.get_paginator("describe_fleets")
+    return paginator.paginate(FleetIds=list(fleet_ids)).build_full_result()["Fleets"]
+
+
+@FleetErrorHandler.common_error_handler("describe the tags of the fleets")
+def describe_fleet_tags(client: Any, key: str, value: str) -> list[str]:
+    """Return the ids of fleets that have a tag (DescribeFleets has no filter for tags)."""
+    paginator = client.get_paginator("describe_tags")
+    filters = ansible_dict_to_boto3_filter_list({"resource-type": "fleet", "key": key, "value": value})
+    return [tag["ResourceId"] for tag in paginator.paginate(Filters=filters).build_full_result()["Tags"]]
+
+
+@FleetErrorHandler.common_error_handler("terminate the instances")
+def terminate_instances(client: Any, instance_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Terminate instances and return their state changes."""
+    return client.terminate_instances(InstanceIds=list(instance_ids))["TerminatingInstances"]
+
+
+@FleetErrorHandler.common_error_handler("delete the fleets")
+def delete_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Delete fleets with their instances (for type instant AWS allows nothing else).
+
+    Returns:
+        What could not be deleted: ``[{"FleetId": …, "Error": {"Code": …, "Message": …}}]``.
+    """
+    ids = list(fleet_ids)
+    failed: list[dict[str, Any]] = []
+    for start in range(0, len(ids), DELETE_CHUNK):
+        answer = client.delete_fleets(FleetIds=ids[start : start + DELETE_CHUNK], TerminateInstances=True)
+        failed += answer.get("UnsuccessfulFleetDeletions", [])
+    return failed

@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a failed launch tells: pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .._aws_errors import AUTH_CODES, QUOTA_CODES, ErrorClass, hint_of, is_known, quota_hint
+from .plan import Instance, Refusal, State, Wish, fitting_pools, missing, units
+
+PRICE_CODES = frozenset({"SpotMaxPriceTooLow"})
+
+
+def failure_message(wish: Wish, state: State, instances: Iterable[Instance], now: float) -> str:
+    """Return the error of a launch that gave fewer instances than required.
+
+    The first line says what failed, then comes what to do about the most probable cause, then a table
+    ``pool -> code: message``.
+
+    Args:
+        wish: What was wanted.
+        state: The state at the end.
+        instances: What the experiment had then, before anything was taken back.
+        now: The time, on the clock of the state.
+    """
+    seen = tuple(instances)
+    lines = [f"{_headline(wish, seen)}: {_summary(wish, state, seen, now)}."]
+    causes = ranked(state)
+    advice = _advice(wish, causes, state)
+    if advice:
+        lines.append(f"What to do: {advice}.")
+    if causes:
+        lines += ["Refusals (pool -> code: message):", *table(causes)]
+    return "\n".join(lines)
+
+
+def _headline(wish: Wish, seen: tuple[Instance, ...]) -> str:
+    noun = "instance" if wish.target == 1 else "instances"
+    return (
+        f"Could not launch {missing(wish, seen)} of {wish.target} {wish.market} {noun} of experiment {wish.experiment}"
+    )
+
+
+def _summary(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> str:
+    if state.fatal:
+        return f"AWS answered {state.fatal.code}" + (
+            ", the outcome is not known" if state.fatal.kind is ErrorClass.RETRY else ""
+        )
+    if not fitting_pools(wish, seen):
+        places = ", ".join(sorted({f"{item.instance_type} in {item.zone}" for item in seen if item.alive}))
+        return f"no override goes with the instances that are there ({places})"
+    requests = f"{state.asks} request" + ("" if state.asks == 1 else "s")
+    return f"no pool gave enough capacity ({requests} in {max(now - state.start, 0):.0f} s)"
+
+
+def rank(refusal: Refusal) -> int:
+    """Return how probable a refusal is the real cause: the lower, the more it explains (quota before capacity)."""
+    if refusal.code in AUTH_CODES:
+        return 0
+    if refusal.code in QUOTA_CODES:
+        return 1
+    if refusal.kind is ErrorClass.FATAL and is_known(refusal.code):
+        return 2
+    if refusal.code in PRICE_CODES:
+        return 3
+    if not is_known(refusal.code):
+        return 4
+    return 6 if refusal.kind is ErrorClass.POOL else 5
+
+
+def ranked(state: State) -> list[Refusal]:
+    """Return each different refusal once, the most probable cause first."""
+    unique = dict.fromkeys(state.refusals)
+    if state.fatal:
+        unique.setdefault(state.fatal)
+        return sorted(unique, key=lambda refusal: (refusal != state.fatal, rank(refusal), _label(refusal)))
+    return sorted(unique, key=lambda refusal: (rank(refusal), _label(refusal)))
+
+
+def table(refusals: Iterable[Refusal]) -> list[str]:
+    """Return one aligned line for each refusal."""
+    rows = [(_label(refusal), f"{refusal.code}: {' '.join(refusal.message.split())}") for refusal in refusals]
+    width = max((len(label) for label, _text in rows), default=0)
+    return [f"  {label:<{width}} -> {text}" for label, text in rows]
+
+
+def _label(refusal: Refusal) -> str:
+    return refusal.pool.label if refusal.pool else "all pools"
+
+
+def _advice(wish: Wish, causes: list[Refusal], state: State) -> str:
+    if state.fatal and state.fatal.kind is ErrorClass.RETRY:
+        return "repeat the same command; it finds what was launched and asks with the same client token"
+    if not causes:
+        return "add instance types or zones" if wish.pools else ""
+    first = causes[0]
+    if first.code in QUOTA_CODES:
+        types = [item.pool.instance_type for item in causes if item.code == first.code and item.pool]
+        return quota_hint(first.code, types)
+    return hint_of(first.code, first.message)
+
+
+def partial_warning(wish: Wish, instances: Iterable[Instance]) -> str:
+    """Return the warning for a launch that gave fewer units than the target but as many as required."""
+    have = units(wish, instances)
+    return f"only {have} of {wish.target} units of capacity could be had; at least {wish.required} were required"

@@ -1,0 +1,301 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From module options to the request of CreateFleet, and from answers of AWS to our values: pure functions.
+
+Source: EC2 API CreateFleet, DescribeInstances, DescribeFleets.
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
+    ansible_dict_to_boto3_tag_list,
+    boto3_tag_list_to_ansible_dict,
+)
+
+from .plan import LIVE_STATES, Instance, Pool, Refusal, Request, Wish, kind_of
+
+FLEET_TAG = "aws:ec2:fleet-id"
+TOKEN_LENGTH = 40
+# CreateFleet answers within seconds; a fleet that is older than this was made for a former request.
+STALE_AFTER_S = 30
+GONE_FLEET_STATES = frozenset({"deleted", "deleted_running", "deleted_terminating"})
+
+
+def pool_from_override(override: Mapping[str, Any]) -> Pool:
+    """Return the pool of one entry of the module option ``overrides``."""
+    return Pool(
+        instance_type=override["instance_type"],
+        subnet_id=override.get("subnet_id") or "",
+        zone=override.get("availability_zone") or "",
+        weight=override.get("weighted_capacity") or 1,
+        max_price=override.get("max_price"),
+        priority=override.get("priority"),
+    )
+
+
+def wish_from_params(params: Mapping[str, Any]) -> Wish:
+    """Return what is wanted from the module's options, which must be free of problems (see ``plan.problems``)."""
+    template = params["launch_template"]
+    target, minimum = params["target_capacity"], params["min_target_capacity"]
+    spot = params["default_target_capacity_type"] == "spot"
+    tags = {str(key): str(value) for key, value in params["tags"].items()}
+    return Wish(
+        experiment=tags["spot:experiment"],
+        generation=tags["spot:generation"],
+        launch_template=_template(template),
+        pools=tuple(pool_from_override(override) for override in params["overrides"]),
+        target=target,
+        required=minimum or (target if params["all_or_nothing"] else 1),
+        market=params["default_target_capacity_type"],
+        allocation_strategy=params["allocation_strategy" if spot else "on_demand_allocation_strategy"],
+        interruption_behavior=params["interruption_behavior"],
+        single_instance_type=params["single_instance_type"],
+        single_zone=params["single_availability_zone"],
+        max_total_price=params["max_total_price"],
+        tags=tags,
+        client_token=params["client_token"] or "",
+        wait=float(params["wait_timeout"] if params["wait"] else 0),
+        cooldown=float(params["cooldown"]),
+        kind=params["type"],
+    )
+
+
+def _template(template: Mapping[str, Any]) -> dict[str, str]:
+    key = "LaunchTemplateId" if template.get("id") else "LaunchTemplateName"
+    return {key: template.get("id") or template["name"], "Version": str(template["version"])}
+
+
+def create_fleet_request(wish: Wish, request: Request) -> dict[str, Any]:
+    """Return the parameters of CreateFleet.
+
+    ``Type`` and the allocation strategy are always sent: AWS's defaults (``maintain``, ``lowest-price``) are not ours.
+    The order of the pools does not depend on how the user or the prices ordered them, so that two runs at once send
+    the same request under the same token.
+    """
+    params = {
+        "Type": wish.kind,
+        "TargetCapacitySpecification": {
+            "TotalTargetCapacity": request.capacity,
+            "DefaultTargetCapacityType": wish.market,
+        },
+        ("SpotOptions" if wish.market == "spot" else "OnDemandOptions"): _options(wish, request),
+        "LaunchTemplateConfigs": [
+            {
+                "LaunchTemplateSpecification": dict(wish.launch_template),
+                "Overrides": [_override(wish, pool) for pool in sorted(request.pools, key=_pool_order)],
+            }
+        ],
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": ansible_dict_to_boto3_tag_list(dict(sorted(wish.tags.items())))}
+            for kind in ("fleet", "instance")
+        ],
+    }
+    return {**params, "ClientToken": client_token(wish, request, params)}
+
+
+def _options(wish: Wish, request: Request) -> dict[str, Any]:
+    options: dict[str, Any] = {"AllocationStrategy": wish.allocation_strategy}
+    if wish.market == "spot":
+        options["InstanceInterruptionBehavior"] = wish.interruption_behavior
+    if wish.single_instance_type:
+        options["SingleInstanceType"] = True
+    if wish.single_zone:
+        options["SingleAvailabilityZone"] = True
+    # AWS accepts a minimum only together with one of the two; without them the caller enforces it.
+    minimum = request.capacity - (wish.target - wish.required)
+    if minimum > 1 and (wish.single_instance_type or wish.single_zone):
+        options["MinTargetCapacity"] = minimum
+    if wish.max_total_price is not None:
+        options["MaxTotalPrice"] = _decimal(wish.max_total_price)
+    return options
+
+
+def _override(wish: Wish, pool: Pool) -> dict[str, Any]:
+    override: dict[str, Any] = {"InstanceType": pool.instance_type}
+    if pool.subnet_id:
+        # The subnet decides the zone; AWS refuses a zone that disagrees.
+        override["SubnetId"] = pool.subnet_id
+    elif pool.zone:
+        override["AvailabilityZone"] = pool.zone
+    if pool.max_price is not None and wish.market == "spot":
+        override["MaxPrice"] = _decimal(pool.max_price)
+    if pool.priority is not None:
+        override["Priority"] = float(pool.priority)
+    if pool.weight != 1:
+        override["WeightedCapacity"] = float(pool.weight)
+    return override
+
+
+def client_token(wish: Wish, request: Request, params: Mapping[str, Any]) -> str:
+    """Return the token of a request: the same for the same experiment, generation, parameters and attempt.
+
+    At most 64 ASCII characters. A token the user gave is used as it is for the first attempt.
+    """
+    if wish.client_token:
+        suffix = f"-{request.attempt}" if request.attempt else ""
+        return wish.client_token[: 64 - len(suffix)] + suffix
+    identity = [wish.experiment, wish.generation, "fleet", request.attempt, params]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
+    return base64.b32encode(digest).decode().rstrip("=").lower()[:TOKEN_LENGTH]
+
+
+def instance_from_boto(instance: Mapping[str, Any]) -> Instance:
+    """Return an instance from an entry of DescribeInstances."""
+    launched = instance.get("LaunchTime")
+    reason = instance.get("StateReason") or {}
+    return Instance(
+        instance_id=instance["InstanceId"],
+        instance_type=instance.get("InstanceType", ""),
+        zone=(instance.get("Placement") or {}).get("AvailabilityZone", ""),
+        subnet_id=instance.get("SubnetId", ""),
+        lifecycle=instance.get("InstanceLifecycle", "on-demand"),
+        state=(instance.get("State") or {}).get("Name", "pending"),
+        launch_time=launched.astimezone(timezone.utc).isoformat() if isinstance(launched, datetime) else "",
+        fleet_id=boto3_tag_list_to_ansible_dict(instance.get("Tags")).get(FLEET_TAG, ""),
+        reason=str(reason.get("Message") or reason.get("Code") or ""),
+    )
+
+
+def instances_from_answer(answer: Mapping[str, Any]) -> tuple[Instance, ...]:
+    """Return the instances an answer of CreateFleet names."""
+    found = []
+    for group in answer.get("Instances") or []:
+        override = (group.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
+        found += [
+            Instance(
+                instance_id=instance_id,
+                instance_type=group.get("InstanceType") or override.get("InstanceType", ""),
+                zone=override.get("AvailabilityZone") or group.get("AvailabilityZone", ""),
+                subnet_id=override.get("SubnetId") or group.get("SubnetId", ""),
+                lifecycle=group.get("Lifecycle", "on-demand"),
+                fleet_id=answer.get("FleetId", ""),
+            )
+            for instance_id in group.get("InstanceIds") or []
+        ]
+    return tuple(found)
+
+
+def refusals_from_answer(answer: Mapping[str, Any], request: Request) -> tuple[Refusal, ...]:
+    """Return the refusals in an answer of CreateFleet: HTTP 200 may say no in ``Errors``, even for lack of rights.
+
+    AWS repeats an error for each override it tried; the same words about the same pool come once here.
+    """
+    found: dict[Refusal, None] = {}
+    for error in answer.get("Errors") or []:
+        code, message = error.get("ErrorCode", "UnknownError"), error.get("ErrorMessage", "")
+        override = (error.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
+        refusal = Refusal(pool_of(override, request.pools), code, message, kind_of(code, message))
+        found[refusal] = None
+    return tuple(found)
+
+
+def pool_of(override: Mapping[str, Any], pools: Iterable[Pool]) -> Pool | None:
+    """Return the pool an override in an answer means, or None when none or several fit."""
+    fitting = [pool for pool in pools if _is_meant(override, pool)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _is_meant(override: Mapping[str, Any], pool: Pool) -> bool:
+    if not override.get("InstanceType") or pool.instance_type != override["InstanceType"]:
+        return False
+    subnet, zone = override.get("SubnetId"), override.get("AvailabilityZone")
+    if subnet and pool.subnet_id:
+        return bool(subnet == pool.subnet_id)
+    return not (zone and pool.zone) or bool(zone == pool.zone)
+
+
+def is_stale(fleet: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+    """Say whether a fleet was made for a former request: AWS repeats its answer for the same client token.
+
+    Both times are of AWS's clock, the fleet's ``CreateTime`` and the ``Date`` of the answer; ours may be off.
+    """
+    created = fleet.get("CreateTime")
+    headers = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
+    try:
+        answered = email.utils.parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return False
+    if not isinstance(created, datetime):
+        return False
+    return (answered - created).total_seconds() > STALE_AFTER_S
+
+
+def experiment_filters(experiment: str, generation: str = "") -> dict[str, Any]:
+    """Return the filters of DescribeInstances for the live instances of an experiment."""
+    filters: dict[str, Any] = {"tag:spot:experiment": experiment, "instance-state-name": list(LIVE_STATES)}
+    return {**filters, "tag:spot:generation": generation} if generation else filters
+
+
+def fleets_to_delete(fleets: Iterable[Mapping[str, Any]], generation: str = "") -> tuple[str, ...]:
+    """Return the ids of the fleets that still are a record, of one generation or of all.
+
+    Args:
+        fleets: Entries of DescribeFleets.
+        generation: Fleets tagged with another one are left alone; empty for all.
+    """
+    return tuple(
+        sorted(
+            fleet["FleetId"]
+            for fleet in fleets
+            if fleet.get("FleetState") not in GONE_FLEET_STATES and _is_of(fleet, generation)
+        )
+    )
+
+
+def _is_of(fleet: Mapping[str, Any], generation: str) -> bool:
+    tagged = boto3_tag_list_to_ansible_dict(fleet.get("Tags")).get("spot:generation", generation)
+    return not generation or tagged == generation
+
+
+def instance_result(instance: Instance) -> dict[str, Any]:
+    """Return an instance as the module returns it."""
+    return {
+        "instance_id": instance.instance_id,
+        "instance_type": instance.instance_type,
+        "zone": instance.zone,
+        "lifecycle": instance.lifecycle,
+        "subnet_id": instance.subnet_id,
+        "state": instance.state,
+    }
+
+
+def refusal_result(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as the module returns it."""
+    pool = refusal.pool or Pool("")
+    return {
+        "pool": pool.label,
+        "instance_type": pool.instance_type,
+        "zone": pool.zone,
+        "subnet_id": pool.subnet_id,
+        "code": refusal.code,
+        "message": refusal.message,
+        "class": refusal.kind.value,
+    }
+
+
+def diff_entry(instances: Iterable[Instance], new: int = 0) -> dict[str, Any]:
+    """Return one side of the diff: the fleet's instances by id, type and zone, and how many are still to come."""
+    entry: dict[str, Any] = {
+        "instances": [
+            f"{instance.instance_id} {instance.instance_type} {instance.zone}".rstrip()
+            for instance in sorted(instances, key=lambda item: item.instance_id)
+        ]
+    }
+    return {**entry, "to_launch": new} if new else entry
+
+
+def _pool_order(pool: Pool) -> tuple[str, str, str]:
+    return (pool.instance_type, pool.subnet_id, pool.zone)
+
+
+def _decimal(value: float) -> str:
+    """USD as AWS wants them: a plain decimal string."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
