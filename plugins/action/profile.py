@@ -73,6 +73,7 @@ class ActionModule(ActionBase):
             "profile": profile,
             "file": found.path,
             "experiment": profile["experiment"],
+            "experiment_option": option(profile, args["experiment"]),
             "region": profile["region"],
             "tags": tags(profile),
             "caller_cidr": caller_cidr(profile["access"], os.environ, ask),
@@ -87,6 +88,11 @@ class ActionModule(ActionBase):
                 raise ValueError(" ".join(str(error.message).split())) from error
 
         return render
+
+
+def option(profile: Mapping[str, Any], given: str) -> str:
+    """What to type after `-e profile=NAME` to mean the same experiment again, "" when nothing is needed."""
+    return f" -e experiment={profile['experiment']}" if given else ""
 
 
 def tags(profile: Mapping[str, Any]) -> dict[str, str]:

@@ -93,6 +93,11 @@ experiment:
   returned: success
   type: str
   sample: first-try
+experiment_option:
+  description: What to type after C(-e profile=NAME) to mean the same experiment again; empty when nothing is needed.
+  returned: success
+  type: str
+  sample: " -e experiment=first-try"
 region:
   description: AWS region.
   returned: success

@@ -44,11 +44,10 @@ class Problem:
     @property
     def text(self) -> str:
         """One line: where, which key, what is wrong, what to do."""
+        said = "; ".join(part for part in (self.what, self.todo) if part)
         if self.file == "-e":
-            head = f"-e {self.path}"
-        else:
-            head = f"{self.where}: {self.path}" if self.path else self.where
-        return f"{head}: {'; '.join(part for part in (self.what, self.todo) if part)}"
+            return f"-e {self.path}: {said}"
+        return ": ".join(part for part in (self.where, self.path, said) if part)
 
 
 class ProfileError(Exception):

@@ -312,7 +312,7 @@ CHANNEL = {
     "compress": Key("text", "Compression on the way.", "auto", choices=("auto", "none", "zstd", "zlib")),
     "delay": Key(
         "float",
-        "Pause between two runs of a continuous channel.",
+        "Pause between two runs of a continuous channel; for now every channel runs once.",
         shown="one run",
         minimum=0.1,
         maximum=86_400,
