@@ -23,7 +23,7 @@ with contextlib.suppress(ImportError):  # AnsibleAWSModule checks the SDK and sa
 from .. import _aws_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Client = Any
     Resource = dict[str, Any]
@@ -290,32 +290,10 @@ def volumes_by_id(ec2: Client, ids: list[str]) -> list[Resource]:
     return pages(ec2, "describe_volumes", "Volumes", Filters=filters(volume_id=ids))
 
 
-@calls("ec2:DescribeVolumes")
-def volumes_of_experiment(ec2: Client, experiment: str) -> list[Resource]:
-    """Volumes tagged with the experiment, root volumes included. Source: EC2 API DescribeVolumes."""
-    return pages(ec2, "describe_volumes", "Volumes", Filters=tagged(experiment=experiment))
-
-
 @calls("ec2:DescribeSnapshots")
 def snapshots_by_id(ec2: Client, ids: list[str]) -> list[Resource]:
     """Snapshots of these ids; unknown ones are left out. Source: EC2 API DescribeSnapshots."""
     return pages(ec2, "describe_snapshots", "Snapshots", Filters=filters(snapshot_id=ids))
-
-
-# What the experiment has
-
-
-@calls("ec2:DescribeInstances")
-def instances_of_experiment(ec2: Client, experiment: str) -> list[Resource]:
-    """Instances tagged with the experiment, in every state. Source: EC2 API DescribeInstances."""
-    reservations = pages(ec2, "describe_instances", "Reservations", Filters=tagged(experiment=experiment))
-    return [instance for reservation in reservations for instance in reservation["Instances"]]
-
-
-@calls("ec2:DescribeLaunchTemplates")
-def launch_templates_of_experiment(ec2: Client, experiment: str) -> list[Resource]:
-    """Launch templates tagged with the experiment. Source: EC2 API DescribeLaunchTemplates."""
-    return pages(ec2, "describe_launch_templates", "LaunchTemplates", Filters=tagged(experiment=experiment))
 
 
 @calls("ec2:DescribeLaunchTemplateVersions")
@@ -324,3 +302,150 @@ def launch_template_data(ec2: Client, template_id: str) -> Resource:
     versions = ec2.describe_launch_template_versions(LaunchTemplateId=template_id, Versions=["$Default"])
     found = versions["LaunchTemplateVersions"]
     return found[0]["LaunchTemplateData"] if found else {}
+
+
+# All experiments
+
+
+def marked(experiment: str | None) -> list[dict[str, Any]]:
+    """``Filters`` for what belongs to one experiment, or to any when None."""
+    return tagged(experiment=experiment) if experiment else filters(tag_key="spot:experiment")
+
+
+@calls("ec2:DescribeTags")
+def tagged_resources(ec2: Client, experiment: str | None) -> list[Resource]:
+    """``{ResourceId, ResourceType, Key, Value}`` of all that is tagged. Source: EC2 API DescribeTags.
+
+    The only call that finds instant fleets, which DescribeFleets leaves out unless their ids are given.
+    """
+    wanted = filters(key="spot:experiment") + (filters(value=experiment) if experiment else [])
+    return pages(ec2, "describe_tags", "Tags", Filters=wanted)
+
+
+@calls("ec2:DescribeInstances")
+def marked_instances(ec2: Client, experiment: str | None) -> list[Resource]:
+    """Instances of one or of all experiments, in every state. Source: EC2 API DescribeInstances."""
+    reservations = pages(ec2, "describe_instances", "Reservations", Filters=marked(experiment))
+    return [instance for reservation in reservations for instance in reservation["Instances"]]
+
+
+@calls("ec2:DescribeVolumes")
+def marked_volumes(ec2: Client, experiment: str | None) -> list[Resource]:
+    """Volumes of one or of all experiments. Source: EC2 API DescribeVolumes."""
+    return pages(ec2, "describe_volumes", "Volumes", Filters=marked(experiment))
+
+
+@calls("ec2:DescribeVolumes")
+def attached_volumes(ec2: Client, instance_ids: list[str]) -> list[Resource]:
+    """Volumes attached to these instances, whoever made them. Source: EC2 API DescribeVolumes."""
+    return pages(
+        ec2, "describe_volumes", "Volumes", Filters=[{"Name": "attachment.instance-id", "Values": instance_ids}]
+    )
+
+
+@calls("ec2:DescribeSecurityGroups")
+def marked_security_groups(ec2: Client, experiment: str | None) -> list[Resource]:
+    """Security groups of one or of all experiments. Source: EC2 API DescribeSecurityGroups."""
+    return pages(ec2, "describe_security_groups", "SecurityGroups", Filters=marked(experiment))
+
+
+@calls("ec2:DescribeKeyPairs")
+def marked_key_pairs(ec2: Client, experiment: str | None) -> list[Resource]:
+    """Key pairs of one or of all experiments. Source: EC2 API DescribeKeyPairs."""
+    return ec2.describe_key_pairs(Filters=marked(experiment))["KeyPairs"]
+
+
+@calls("ec2:DescribeLaunchTemplates")
+def marked_launch_templates(ec2: Client, experiment: str | None) -> list[Resource]:
+    """Launch templates of one or of all experiments. Source: EC2 API DescribeLaunchTemplates."""
+    return pages(ec2, "describe_launch_templates", "LaunchTemplates", Filters=marked(experiment))
+
+
+@calls("ec2:DescribeFleets")
+def fleets_by_id(ec2: Client, ids: list[str]) -> list[Resource]:
+    """Fleets of these ids, instant ones too; those AWS has forgotten are left out. Source: EC2 API DescribeFleets."""
+    try:
+        return ec2.describe_fleets(FleetIds=ids)["Fleets"]
+    except ClientError as error:
+        if not _aws_errors.error_code(error).startswith("InvalidFleetId"):
+            raise
+        return [fleet for one in ids for fleet in fleets_by_id(ec2, [one])] if len(ids) > 1 else []
+
+
+# Removing
+
+
+def _forgotten(error: Exception) -> bool:
+    """Whether the resource was already gone, which is what a removal wants."""
+    return "NotFound" in _aws_errors.error_code(error)
+
+
+@calls("ec2:TerminateInstances")
+def terminate_instances(ec2: Client, ids: list[str]) -> None:
+    """Terminate all of them with one call. Source: EC2 API TerminateInstances."""
+    ec2.terminate_instances(InstanceIds=ids)
+
+
+@calls("ec2:DeleteFleets")
+def delete_fleets(ec2: Client, ids: list[str]) -> list[str]:
+    """Delete fleet records, and what instances they still have.
+
+    Returns:
+        A line for each fleet that could not be deleted. Source: EC2 API DeleteFleets; an instant fleet can be deleted
+        only together with its instances.
+    """
+    answer = ec2.delete_fleets(FleetIds=ids, TerminateInstances=True)
+    return [
+        f"{failed['FleetId']}: {failed['Error']['Code']}: {failed['Error']['Message']}"
+        for failed in answer.get("UnsuccessfulFleetDeletions") or []
+        if failed["Error"]["Code"] not in ("fleetIdDoesNotExist", "fleetNotInDeletableState")
+    ]
+
+
+@calls("ec2:DeleteKeyPair")
+def delete_key_pair(ec2: Client, key_pair_id: str) -> None:
+    """Delete a key pair; one that is gone is no error. Source: EC2 API DeleteKeyPair."""
+    with _ignoring(_forgotten):
+        ec2.delete_key_pair(KeyPairId=key_pair_id)
+
+
+@calls("ec2:DeleteLaunchTemplate")
+def delete_launch_template(ec2: Client, template_id: str) -> None:
+    """Delete a launch template; one that is gone is no error. Source: EC2 API DeleteLaunchTemplate."""
+    with _ignoring(_forgotten):
+        ec2.delete_launch_template(LaunchTemplateId=template_id)
+
+
+@calls("ec2:DeleteSecurityGroup")
+def delete_security_group(ec2: Client, group_id: str) -> bool:
+    """Delete a security group; False while something still uses it. Source: EC2 error DependencyViolation."""
+    try:
+        with _ignoring(_forgotten):
+            ec2.delete_security_group(GroupId=group_id)
+    except ClientError as error:
+        if _aws_errors.error_code(error) in ("DependencyViolation", "InvalidGroup.InUse"):
+            return False
+        raise
+    return True
+
+
+@calls("ec2:DeleteVolume")
+def delete_volume(ec2: Client, volume_id: str) -> bool:
+    """Delete a volume; False while it is attached. Source: EC2 error VolumeInUse."""
+    try:
+        with _ignoring(_forgotten):
+            ec2.delete_volume(VolumeId=volume_id)
+    except ClientError as error:
+        if _aws_errors.error_code(error) in ("VolumeInUse", "IncorrectState"):
+            return False
+        raise
+    return True
+
+
+@contextlib.contextmanager
+def _ignoring(harmless: Callable[[Exception], bool]) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        if not harmless(error):
+            raise

@@ -29,9 +29,9 @@ IO_IOPS_PRICE = 0.065
 
 
 def total(amounts: list[float | None]) -> float | None:
-    """Sum, rounded to a hundredth of a cent; None as soon as one amount is unknown."""
+    """Sum; None as soon as one amount is unknown. Rounded, since binary sums of prices are not pretty."""
     known = [amount for amount in amounts if amount is not None]
-    return round(sum(known), 4) if len(known) == len(amounts) else None
+    return round(sum(known), 6) if len(known) == len(amounts) else None
 
 
 def saving(price: float | None, on_demand: float | None) -> float | None:
@@ -63,7 +63,7 @@ def hours(start: datetime | None, end: datetime) -> float | None:
 def so_far(price: float | None, start: datetime | None, end: datetime) -> float | None:
     """Estimated USD since the launch, at the price of now."""
     ran = hours(start, end)
-    return None if price is None or ran is None else round(price * ran, 4)
+    return None if price is None or ran is None else round(price * ran, 6)
 
 
 def per_hour(pools: list[Resource], instances: list[Resource], count: int, key: str = "price") -> float | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from .. import _aws_errors
 from . import api, keys, plan, problems, transformations
 from .facts import Facts
+from .summary import Found, Prices
 
 if TYPE_CHECKING:
     from .connection import Clients
@@ -98,8 +99,8 @@ def _access_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
 
 def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
     reads: Reads = {
-        "instances": lambda: api.instances_of_experiment(clients("ec2"), experiment),
-        "own_volumes": lambda: api.volumes_of_experiment(clients("ec2"), experiment),
+        "instances": lambda: api.marked_instances(clients("ec2"), experiment),
+        "own_volumes": lambda: api.marked_volumes(clients("ec2"), experiment),
         "launch_templates": partial(_launch_templates, clients, experiment),
     }
     ids = [volume["volume_id"] for volume in profile["volumes"] if volume["volume_id"]]
@@ -137,7 +138,7 @@ def _quota(clients: Clients, code: str) -> float:
 def _launch_templates(clients: Clients, experiment: str) -> Any:
     return [
         {**template, "Data": api.launch_template_data(clients("ec2"), template["LaunchTemplateId"])}
-        for template in api.launch_templates_of_experiment(clients("ec2"), experiment)
+        for template in api.marked_launch_templates(clients("ec2"), experiment)
     ]
 
 
@@ -206,3 +207,62 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         key_file=answers["key_file"],
         notes=notes,
     )
+
+
+# What experiments have
+
+
+def found(clients: Clients, experiment: str | None) -> Found:
+    """Everything that carries the tag of one experiment, or of any when None.
+
+    Raises:
+        ReadError: when a call failed.
+    """
+    kinds: dict[str, Callable[..., Any]] = {
+        "tags": api.tagged_resources,
+        "instances": api.marked_instances,
+        "volumes": api.marked_volumes,
+        "security_groups": api.marked_security_groups,
+        "key_pairs": api.marked_key_pairs,
+        "launch_templates": api.marked_launch_templates,
+    }
+    answers = _all({kind: partial(_ec2, clients, read, experiment) for kind, read in kinds.items()})
+    more: Reads = {}
+    fleets = [tag["ResourceId"] for tag in answers["tags"] if tag["ResourceType"] == "fleet"]
+    if fleets:
+        more["fleets"] = lambda: api.fleets_by_id(clients("ec2"), fleets)
+    holders = [raw["InstanceId"] for raw in answers["instances"] if raw["State"]["Name"] not in transformations.GONE]
+    if holders:
+        more["attached"] = lambda: api.attached_volumes(clients("ec2"), holders)
+    return Found(**answers, **_all(more))
+
+
+def volumes_named(clients: Clients, ids: list[str]) -> list[Any]:
+    """Volumes of these ids, whoever made them.
+
+    Raises:
+        ReadError: when the call failed.
+    """
+    return _all({"volumes": lambda: api.volumes_by_id(clients("ec2"), ids)})["volumes"] if ids else []
+
+
+def prices(clients: Clients, instances: list[Any]) -> tuple[Prices, list[str]]:
+    """Prices of now for these instances (boto3), and notes on those that could not be had."""
+    types = sorted({raw["InstanceType"] for raw in instances})
+    reads: Reads = {f"on_demand {name}": partial(_on_demand, clients, name) for name in types}
+    if types:
+        reads["spot_prices"] = lambda: api.spot_prices(clients("ec2"), types)
+    answers, errors = api.gather(reads)
+    on_demand = {name.split()[1]: value for name, value in answers.items() if name.startswith("on_demand ")}
+    return Prices(transformations.price_table(answers.get("spot_prices", [])), on_demand), _notes(errors)
+
+
+def _ec2(clients: Clients, read: Callable[..., Any], experiment: str | None) -> Any:
+    return read(clients("ec2"), experiment)
+
+
+def _all(reads: Reads) -> dict[str, Any]:
+    answers, errors = api.gather(reads)
+    if errors:
+        raise ReadError(failures(errors.values()))
+    return answers

@@ -36,7 +36,7 @@ SHORT_LIST = 8
 
 
 def suggestion(instance_type: str, offered: list[str]) -> str:
-    """What to do about a type that is not offered: a clause that starts with a verb.
+    """What to do about a type that is not offered, as a clause.
 
     Args:
         instance_type: the type that was asked for.
@@ -45,14 +45,12 @@ def suggestion(instance_type: str, offered: list[str]) -> str:
     today = SUCCESSORS.get(instance_type, ())
     here = [name for name in today if name in offered]
     if here:
-        return f"AWS has retired it; use one of today's equivalents {', '.join(here)}"
-    near = difflib.get_close_matches(instance_type, offered, n=3, cutoff=0.7)
+        return f"AWS has taken it out of service; use one of today's equivalents {', '.join(here)}"
     if today:
-        elsewhere = f"AWS has retired it; today's equivalents {', '.join(today)} are not offered here either"
-        return f"{elsewhere}; {_of_the_region(offered)}"
-    if near:
-        return f"the nearest that are: {', '.join(near)}"
-    return _of_the_region(offered)
+        names = ", ".join(today)
+        return f"today's equivalents {names} are not offered here either; {_of_the_region(offered)}"
+    near = difflib.get_close_matches(instance_type, offered, n=3, cutoff=0.7)
+    return f"the nearest that are: {', '.join(near)}" if near else _of_the_region(offered)
 
 
 def _of_the_region(offered: list[str]) -> str:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import getpass
-from datetime import datetime
+import re
+from datetime import datetime, timezone
 from typing import Any
 
 Resource = dict[str, Any]
@@ -138,7 +139,17 @@ def volume(raw: Resource) -> Resource:
         "instance_ids": sorted(one["InstanceId"] for one in attachments if one.get("State") != "detached"),
         "delete_on_termination": any(one.get("DeleteOnTermination") for one in attachments),
         "tags": tags_of(raw),
+        "created": raw.get("CreateTime"),
     }
+
+
+def ended(raw: Resource) -> datetime | None:
+    """When a stopped or terminated instance stopped to cost, None when AWS does not say.
+
+    Source: EC2 API Instance, StateTransitionReason: ``User initiated (2026-01-31 12:34:56 GMT)``.
+    """
+    match = re.search(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) (?:GMT|UTC)\)", raw.get("StateTransitionReason") or "")
+    return datetime.strptime(match.group(1), "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc) if match else None
 
 
 def price_table(history: list[Resource]) -> dict[tuple[str, str], float]:

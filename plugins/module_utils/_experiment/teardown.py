@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What to remove of an experiment, what must wait, what is kept. Pure functions, no API calls.
+
+Tags decide: only what carries the tag ``spot:experiment`` of this experiment was made by it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from . import summary, transformations
+
+if TYPE_CHECKING:
+    from .summary import Found
+
+    Resource = dict[str, Any]
+
+ALL_VOLUMES = "all"
+
+
+@dataclass
+class Removal:
+    """What one run does.
+
+    Attributes:
+        instances: ids to terminate.
+        terminating: ids that are to be terminated now or are on their way already.
+        fleets: ids of fleet records to delete.
+        key_pairs: key pair id -> name.
+        launch_templates: launch template id -> name.
+        security_groups: ids that can be tried now.
+        volumes: ids that can be deleted now.
+        pending: ids that wait until the instances are gone.
+        kept: volumes that stay, as ``experiment_info`` shows them.
+        problems: why nothing may be done, one line each.
+        notes: names of volumes that fit nothing.
+    """
+
+    instances: list[str] = field(default_factory=list)
+    terminating: list[str] = field(default_factory=list)
+    fleets: list[str] = field(default_factory=list)
+    key_pairs: dict[str, str] = field(default_factory=dict)
+    launch_templates: dict[str, str] = field(default_factory=dict)
+    security_groups: list[str] = field(default_factory=list)
+    volumes: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+    kept: list[Resource] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def removed(self) -> list[str]:
+        """Ids of all that this run removes when everything works."""
+        return [
+            *self.instances,
+            *self.fleets,
+            *self.key_pairs,
+            *self.launch_templates,
+            *self.security_groups,
+            *self.volumes,
+        ]
+
+
+def decide(experiment: str, found: Found, delete_volumes: list[str], named: list[Resource]) -> Removal:
+    """What to do now.
+
+    Args:
+        experiment: name of the experiment.
+        found: all that carries its tag.
+        delete_volumes: names or ids of volumes to delete, or ``all``.
+        named: volumes (boto3) whose ids ``delete_volumes`` holds, whoever made them.
+    """
+    removal = Removal()
+    _instances(found, removal)
+    removal.fleets = sorted(raw["FleetId"] for raw in summary.standing_fleets(found))
+    removal.key_pairs = {raw["KeyPairId"]: raw["KeyName"] for raw in found.key_pairs}
+    removal.launch_templates = {raw["LaunchTemplateId"]: raw["LaunchTemplateName"] for raw in found.launch_templates}
+    groups = sorted(raw["GroupId"] for raw in found.security_groups)
+    if removal.terminating:
+        removal.pending += groups
+    else:
+        removal.security_groups = groups
+    _volumes(experiment, found, delete_volumes, removal)
+    _foreign(experiment, named, removal)
+    return removal
+
+
+def _instances(found: Found, removal: Removal) -> None:
+    states = {raw["InstanceId"]: raw["State"]["Name"] for raw in found.instances}
+    removal.terminating = sorted(one for one, state in states.items() if state not in transformations.GONE)
+    removal.instances = [one for one in removal.terminating if states[one] != "shutting-down"]
+    removal.pending += removal.terminating
+
+
+def _volumes(experiment: str, found: Found, wanted: list[str], removal: Removal) -> None:
+    own = [one for one in summary.volumes(found) if one["ours"]]
+    chosen = [one for one in own if chooses(wanted, one)]
+    removal.kept = [one for one in own if one not in chosen]
+    for one in chosen:
+        holder = one["attached_to"]
+        if holder and holder not in removal.terminating:
+            removal.problems.append(
+                f"delete_volumes: {_label(one)} is attached to {holder}, which does not belong to experiment "
+                f"{experiment}; detach it there first"
+            )
+        elif holder or one["state"] not in ("available", "error"):
+            removal.pending.append(one["volume_id"])
+        else:
+            removal.volumes.append(one["volume_id"])
+    for name in wanted:
+        if name != ALL_VOLUMES and not name.startswith("vol-") and not any(chooses([name], one) for one in own):
+            left = ", ".join(sorted(_label(one) for one in own)) or "none"
+            removal.notes.append(f"Experiment {experiment} has no volume named {name} (it has: {left})")
+
+
+def chooses(wanted: list[str], volume: Resource) -> bool:
+    """Whether a list of names and ids means a volume; a plain name means the volumes of all ranks."""
+    return not {ALL_VOLUMES, volume["volume_id"], volume["name"], volume["volume"]}.isdisjoint(filter(None, wanted))
+
+
+def _label(volume: Resource) -> str:
+    return f"{volume['name'] or volume['volume']} ({volume['volume_id']})".strip()
+
+
+def _foreign(experiment: str, named: list[Resource], removal: Removal) -> None:
+    removal.problems += [
+        f"delete_volumes: {raw['VolumeId']} was not made by experiment {experiment} (it has no tag spot:experiment "
+        f"of this name), so it is not deleted; take it off the list, or delete it yourself"
+        for raw in named
+        if summary.experiment_of(raw) != experiment
+    ]
+
+
+def lines(found: Found, gone: list[str]) -> list[str]:
+    """What exists of an experiment, one line a resource, without what is gone. For the diff."""
+    kinds = [
+        ("instance", {raw["InstanceId"]: raw["State"]["Name"] for raw in found.instances}),
+        ("fleet", {raw["FleetId"]: "" for raw in summary.standing_fleets(found)}),
+        ("key pair", {raw["KeyPairId"]: raw["KeyName"] for raw in found.key_pairs}),
+        ("launch template", {raw["LaunchTemplateId"]: raw["LaunchTemplateName"] for raw in found.launch_templates}),
+        ("security group", {raw["GroupId"]: raw["GroupName"] for raw in found.security_groups}),
+        ("volume", {one["volume_id"]: one["name"] for one in summary.volumes(found) if one["ours"]}),
+    ]
+    return [
+        f"{kind} {one} {text}".rstrip()
+        for kind, resources in kinds
+        for one, text in sorted(resources.items())
+        if one not in gone and text not in transformations.GONE
+    ]

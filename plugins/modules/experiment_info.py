@@ -1,0 +1,302 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the experiments of a region have and cost."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: experiment_info
+version_added: 0.1.0
+short_description: Gather what experiments have in AWS and what that costs
+description:
+  - Lists everything that carries the tag C(spot:experiment), grouped by experiment, with prices and costs.
+  - State comes from AWS alone, so every machine with the credentials sees the same.
+author:
+  - experiments.spot authors (@experiments-spot)
+options:
+  experiment:
+    description:
+      - Name of the experiment. Without it all experiments of the region are listed.
+    type: str
+  include_terminated:
+    description:
+      - Whether to list terminated instances too. AWS forgets them after about an hour.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+attributes:
+  check_mode:
+    description: Can run in check mode and return what it would outside of it.
+    support: full
+  diff_mode:
+    description: Changes nothing, so it has no difference to show.
+    support: none
+  idempotent:
+    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
+    support: full
+notes:
+  - Costs are estimates. That of an instance is its time since the launch at the price of now, that of a volume
+    follows the list prices of us-east-1.
+  - C(pricing:GetProducts) and C(ec2:DescribeSpotPriceHistory) are not needed; without them prices are null, and
+    RV(notes) says so.
+seealso:
+  - module: experiments.spot.experiment
+"""
+
+EXAMPLES = r"""
+- name: List all experiments
+  experiments.spot.experiment_info:
+  register: all_experiments
+
+- name: Look at one of them
+  experiments.spot.experiment_info:
+    experiment: digits
+    include_terminated: true
+"""
+
+RETURN = r"""
+region:
+  description: The region that was asked.
+  returned: success
+  type: str
+  sample: us-east-1
+notes:
+  description: What could not be read for want of an optional permission.
+  returned: success
+  type: list
+  elements: str
+experiments:
+  description: The experiments that have anything left, by name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    experiment:
+      description: Its name.
+      type: str
+      sample: digits
+    profile:
+      description: Name of the profile it was launched from.
+      type: str
+      sample: lab
+    owner:
+      description: Who launched it.
+      type: str
+      sample: alice
+    generation:
+      description: Generation of the running instances, else the last one known.
+      type: int
+      sample: 1
+    expires:
+      description: When it ends at the latest (ISO 8601, UTC), empty for never.
+      type: str
+      sample: ""
+    job:
+      description: Name of its job, empty without one.
+      type: str
+      sample: train
+    instances:
+      description: Its instances, those with a rank first and in this order.
+      type: list
+      elements: dict
+      contains:
+        instance_id:
+          description: Id of the instance.
+          type: str
+          sample: i-0123456789abcdef0
+        state:
+          description: State of the instance.
+          type: str
+          sample: running
+        type:
+          description: Instance type.
+          type: str
+          sample: g5.xlarge
+        instance_type:
+          description: Instance type.
+          type: str
+          sample: g5.xlarge
+        zone:
+          description: Availability Zone.
+          type: str
+          sample: us-east-1a
+        address:
+          description: Public address, else the private one.
+          type: str
+          sample: 198.51.100.7
+        public_ip:
+          description: Public address, null for none.
+          type: str
+          sample: 198.51.100.7
+        private_ip:
+          description: Private address, null for none.
+          type: str
+          sample: 172.31.0.7
+        launch_time:
+          description: When it was launched.
+          type: str
+          sample: "2026-01-31T12:34:56+00:00"
+        price:
+          description: USD per hour now, null when not known.
+          type: float
+          sample: 0.42
+        on_demand_price:
+          description: USD per hour on demand, null when not known.
+          type: float
+          sample: 1.006
+        cost_so_far:
+          description: USD since the launch at the price of now, null when not known.
+          type: float
+          sample: 0.84
+        lifecycle:
+          description: C(spot) or C(on-demand).
+          type: str
+          sample: spot
+        generation:
+          description: Its generation.
+          type: int
+          sample: 1
+        rank:
+          description: Its rank among the running instances of the newest generation, null for any other.
+          type: int
+          sample: 0
+        key_name:
+          description: Name of its key pair.
+          type: str
+          sample: spot-digits
+        fleet_id:
+          description: The fleet that launched it, null for none.
+          type: str
+        subnet_id:
+          description: Its subnet.
+          type: str
+        tags:
+          description: Its tags.
+          type: dict
+    volumes:
+      description: Data volumes, those that it made and those of the user that its instances hold.
+      type: list
+      elements: dict
+      contains:
+        volume_id:
+          description: Id of the volume.
+          type: str
+          sample: vol-0123456789abcdef0
+        name:
+          description: Its name.
+          type: str
+          sample: data
+        volume:
+          description: Its name in the profile.
+          type: str
+          sample: data
+        rank:
+          description: Rank of the instance it belongs to.
+          type: int
+          sample: 0
+        size:
+          description: Size in GiB.
+          type: int
+          sample: 50
+        type:
+          description: Volume type.
+          type: str
+          sample: gp3
+        zone:
+          description: Availability Zone.
+          type: str
+          sample: us-east-1a
+        state:
+          description: State of the volume.
+          type: str
+          sample: in-use
+        attached_to:
+          description: The instance that holds it, null for none.
+          type: str
+        ours:
+          description: Whether the experiment made it.
+          type: bool
+        cost_per_month:
+          description: Estimated USD a month.
+          type: float
+          sample: 4.0
+    security_groups:
+      description: Its security groups, each with C(group_id), C(name), C(vpc_id).
+      type: list
+      elements: dict
+    key_pairs:
+      description: Its key pairs, each with C(name), C(id).
+      type: list
+      elements: dict
+    launch_templates:
+      description: Its launch templates, each with C(name), C(id).
+      type: list
+      elements: dict
+    fleets:
+      description: Its fleet records that are not deleted, each with C(fleet_id), C(state).
+      type: list
+      elements: dict
+    others:
+      description: Any other resource with its tag, each with C(type), C(id).
+      type: list
+      elements: dict
+    cost_per_hour:
+      description: USD per hour of the running instances, null when a price is not known.
+      type: float
+      sample: 0.42
+    cost_so_far:
+      description: USD of the listed instances since their launch, null when one is not known.
+      type: float
+      sample: 0.84
+    storage_cost_per_month:
+      description: Estimated USD a month of the volumes that it made.
+      type: float
+      sample: 4.0
+"""
+
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
+
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, summary
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
+
+ARGUMENT_SPEC: dict[str, Any] = {
+    "experiment": {"type": "str"},
+    "include_terminated": {"type": "bool", "default": False},
+}
+
+
+def gather(clients: Clients, params: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Read and summarise.
+
+    Raises:
+        ReadError: a call failed.
+    """
+    found = reads.found(clients, params["experiment"] or None)
+    prices, notes = reads.prices(clients, found.instances)
+    return {
+        "region": clients.region,
+        "notes": notes,
+        "experiments": summary.experiments(found, prices, now, params["include_terminated"]),
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    try:
+        gathered = gather(Clients(module), module.params, datetime.now(timezone.utc))
+    except reads.ReadError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **gathered)
+
+
+if __name__ == "__main__":
+    main()
