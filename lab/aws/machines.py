@@ -77,6 +77,8 @@ class InstanceView:
     root_device_name: str
     root_volume_id: str
     root_volume_gib: int
+    image_name: str = ""
+    login_user: str = "admin"  # whom the public key lets in; depends on the image
     security_group_ids: tuple[str, ...] = ()
     security_group_names: tuple[str, ...] = ()
     metadata_options: MetadataOptions = field(default_factory=MetadataOptions)

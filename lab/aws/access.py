@@ -1,0 +1,82 @@
+"""Who may call: known keys, tokens that have not expired, actions that are not denied."""
+
+from __future__ import annotations
+
+import fnmatch
+
+from moto.iam.models import iam_backends
+
+from lab.aws.calls import Call
+from lab.aws.world import World
+
+EXPIRED = "ASIAEXPIRED"  # an access key id that starts so belongs to a session that is over
+Problem = tuple[str, str, int]  # code, message, HTTP status
+
+# protocol -> error of an unknown key / of an expired session. Source: [ERR] AuthFailure, RequestExpired; STS, SSM API
+# common errors.
+UNKNOWN: dict[str, Problem] = {
+    "ec2": ("AuthFailure", "AWS was not able to validate the provided access credentials", 401),
+    "query": ("InvalidClientTokenId", "The security token included in the request is invalid.", 403),
+    "json": ("UnrecognizedClientException", "The security token included in the request is invalid.", 400),
+    "rest": ("UnrecognizedClientException", "The security token included in the request is invalid.", 403),
+}
+OVER: dict[str, Problem] = {
+    "ec2": ("RequestExpired", "Request has expired.", 400),
+    "query": ("ExpiredToken", "The security token included in the request is expired", 403),
+    "json": ("ExpiredTokenException", "The security token included in the request is expired", 400),
+    "rest": ("ExpiredTokenException", "The security token included in the request is expired", 403),
+}
+MISSING: Problem = ("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
+
+
+def check(world: World, call: Call) -> Problem | None:
+    """What is wrong with the caller, or None."""
+    if not call.signed:
+        return MISSING
+    if call.access_key.startswith(EXPIRED):
+        return OVER[call.protocol]
+    if call.access_key not in world.config.access_keys and not _issued(world, call.access_key):
+        return UNKNOWN[call.protocol]
+    return denied(world, call)
+
+
+def _issued(world: World, access_key: str) -> bool:
+    """Keys and sessions that were made through the API."""
+    backend = iam_backends[world.config.account_id]["aws"]
+    return access_key in backend.access_keys or access_key.startswith("ASIA")
+
+
+def denied(world: World, call: Call) -> Problem | None:
+    """A denied action, in the words of the service. Source: [ERR] UnauthorizedOperation; IAM User Guide, messages."""
+    if not any(fnmatch.fnmatch(call.action, pattern) for pattern in world.denied):
+        return None
+    user = f"arn:aws:iam::{world.config.account_id}:user/{world.config.user_name}"
+    reason = f"User: {user} is not authorized to perform: {call.service}:{call.action}"
+    if call.protocol == "ec2":
+        message = (
+            f"You are not authorized to perform this operation. {reason} on resource: "
+            f"arn:aws:ec2:{world.config.region}:{world.config.account_id}:* because no identity-based policy allows the "
+            f"{call.service}:{call.action} action. Encoded authorization failure message: bGFiLWRlbmllZA"
+        )
+        return ("UnauthorizedOperation", message, 403)
+    code = "AccessDenied" if call.protocol == "query" else "AccessDeniedException"
+    return (
+        code,
+        f"{reason} because no identity-based policy allows the action",
+        400 if code != "AccessDenied" else 403,
+    )
+
+
+def install(world: World) -> None:
+    """The lab's keys belong to one IAM user, so that GetCallerIdentity can say who it is."""
+    config = world.config
+    backend = iam_backends[config.account_id]["aws"]
+    if config.user_name not in backend.users:
+        backend.create_user(config.region, config.user_name)
+    user = backend.users[config.user_name]
+    for access_key, secret in config.access_keys.items():
+        key = backend.create_access_key(config.user_name)
+        backend.access_keys.pop(key.access_key_id, None)
+        key.access_key_id, key.secret_access_key = access_key, secret
+        backend.access_keys[access_key] = key
+    assert all(k in [x.access_key_id for x in user.access_keys] for k in config.access_keys)

@@ -1,0 +1,170 @@
+"""The AWS API of the lab as one WSGI application: `create_app(machines, config)`.
+
+moto does the protocol and most services; EC2's actions that matter here are the lab's own (module by AWS concept).
+One application a process: moto keeps its tables in module globals.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from typing import Any
+
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # 1300 images nobody needs cost 3 s
+
+from moto.core.base_backend import BackendDict
+from moto.ec2 import urls as ec2_urls
+from moto.ec2.models import ec2_backends
+from moto.iam.models import iam_backends
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.ssm.models import ssm_backends
+
+from lab.aws import access, calls, control, images, network, services
+from lab.aws.calls import Call, Environ, StartResponse
+from lab.aws.catalog import Catalog
+from lab.aws.cloud import LabCloud
+from lab.aws.config import Config
+from lab.aws.errors import Refusal
+from lab.aws.fleets import Fleets
+from lab.aws.instances import Instances
+from lab.aws.launch_templates import LaunchTemplates
+from lab.aws.machines import Machines
+from lab.aws.network import Network
+from lab.aws.spot import SpotRequests
+from lab.aws.tags import Tags
+from lab.aws.volumes import Volumes
+from lab.aws.world import Fault, World
+
+log = logging.getLogger("lab.aws")
+
+
+class LabEC2(Instances, Fleets, Volumes, LaunchTemplates, Network, Tags, Catalog, SpotRequests):
+    """EC2's actions: the lab's where there is one, moto's otherwise."""
+
+
+def create_app(machines: Machines, config: Config) -> App:
+    """Build the API of one lab.
+
+    Args:
+        machines: what plays the machines; `connect` is called here.
+        config: account, region, network, images.
+
+    Returns:
+        a WSGI application; `app.world` and `app.cloud` are for tests.
+    """
+    app = App(World(config=config, machines=machines))
+    # moto's own extension point: which class answers at EC2's address.
+    ec2_urls.url_paths["{0}/"] = type("BoundEC2", (LabEC2,), {"world": app.world}).dispatch
+    return app
+
+
+class App:
+    """WSGI: control calls, then access, faults and log around moto."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.cloud = LabCloud(world)
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.reset()
+        world.machines.connect(self.cloud)
+
+    def reset(self) -> None:
+        """An empty account."""
+        world, config = self.world, self.world.config
+        for backends in (ec2_backends, iam_backends, ssm_backends):
+            _reset(backends)
+        world.backend = ec2_backends[config.account_id][config.region]
+        for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
+            table.clear()
+        world.snapshot_states.clear()
+        control.clear(world)
+        world.calls.clear()
+        network.use_addresses(world)
+        network.default_network(world)
+        images.install(world)
+        access.install(world)
+
+    def _reset_all(self) -> None:
+        self.world.machines.reset()
+        self.reset()
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        if environ.get("PATH_INFO", "").startswith("/lab/"):
+            status, data = control.handle(self.world, self._reset_all, self.cloud, environ)
+            return calls.answer(start, data, status)
+        call = calls.read(environ)
+        entry = self._log(call)
+        try:
+            body = list(self._answer(environ, _noting(start, entry), call))
+        finally:
+            entry["seconds"] = round(time.time() - entry["time"], 4)
+        return body
+
+    def _answer(self, environ: Environ, start: StartResponse, call: Call) -> Iterable[bytes]:
+        problem = access.check(self.world, call)
+        fault = None if problem else self._fault(call)
+        if problem:
+            return calls.error(start, call, *problem)
+        if fault and fault.after:
+            list(self._serve(environ, lambda *_, **__: None, call))
+        if fault:
+            return calls.error(start, call, fault.code, fault.message or "injected by /lab/fail", _http(fault))
+        return self._serve(environ, start, call)
+
+    def _serve(self, environ: Environ, start: StartResponse, call: Call) -> Iterable[bytes]:
+        act = services.ACTIONS.get(call.target)
+        if act is None:
+            application = self.moto.get_application(environ)
+            return application(environ, start)
+        try:
+            return calls.answer(start, act(self.world, call.params()), 200, "application/x-amz-json-1.1")
+        except Refusal as err:
+            return calls.error(start, call, err.code, err.message, err.http)
+
+    def _fault(self, call: Call) -> Fault | None:
+        """The first ordered fault for this call; it is used up."""
+        with self.world.lock:
+            for fault in self.world.faults:
+                fits = fault.action == call.action and not fault.in_fleet and fault.times != 0
+                if fits and all(str(call.params().get(k)) == str(v) for k, v in fault.match.items()):
+                    fault.times = None if fault.times is None else fault.times - 1
+                    return fault
+        return None
+
+    def _log(self, call: Call) -> dict[str, Any]:
+        with self.world.lock:
+            entries = self.world.calls
+            entry = {
+                "number": (entries[-1]["number"] if entries else 0) + 1,
+                "time": time.time(),
+                "service": call.service,
+                "action": call.action,
+                "mutating": call.mutating,
+                "access_key": call.access_key,
+                "status": None,
+            }
+            entries.append(entry)
+            del entries[: -control.LOG_LIMIT]
+        return entry
+
+
+def _http(fault: Fault) -> int:
+    return fault.http or Refusal(fault.code, "").http
+
+
+def _noting(start: StartResponse, entry: dict[str, Any]) -> StartResponse:
+    def begin(status: str, headers: Any, exc_info: Any = None) -> Any:
+        entry["status"] = int(status.split(maxsplit=1)[0])
+        return start(status, headers, exc_info) if exc_info else start(status, headers)
+
+    return begin
+
+
+def _reset(backends: BackendDict[Any]) -> None:
+    """moto's BackendDict.reset would make other services' tables too; only what has been used is emptied."""
+    for account in list(backends.values()):
+        for backend in list(account.values()):
+            backend.reset()

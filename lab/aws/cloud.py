@@ -1,0 +1,203 @@
+"""What machines report becomes the state that the API shows."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import Any
+
+from moto.ec2.models.instances import InstanceState
+
+from lab.aws import views
+from lab.aws.machines import InstanceView
+from lab.aws.world import Record, World, now
+
+STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
+USER = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
+OS_SHUTDOWN = ("Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown")
+INTERNAL = ("Server.InternalError", "Server.InternalError: Internal error on launch")
+
+
+def set_state(record: Record, name: str) -> None:
+    """Change the state that DescribeInstances shows."""
+    record.instance._state = InstanceState(name, STATE_CODES[name])
+
+
+def stamp(prefix: str) -> str:
+    """A StateTransitionReason, e.g. `User initiated (2026-11-21 10:00:00 GMT)`."""
+    return f"{prefix} ({now().strftime('%Y-%m-%d %H:%M:%S')} GMT)"
+
+
+class LabCloud:
+    """The `Cloud` of machines.py over a World. Every method takes the lock, so it may be called from any thread."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def view(self, instance_id: str) -> InstanceView | None:
+        """See machines.Cloud."""
+        with self.world.lock:
+            record = self.world.records.get(instance_id)
+            return views.view(self.world, record) if record and not record.ended else None
+
+    def views(self) -> list[InstanceView]:
+        """See machines.Cloud."""
+        with self.world.lock:
+            return [views.view(self.world, r) for r in self.world.records.values() if not r.ended]
+
+    def running(self, instance_id: str) -> None:
+        """See machines.Cloud. `start_delay` keeps the instance pending for at least so long."""
+        with self.world.lock:
+            record = self.world.records.get(instance_id)
+            if not record or record.instance.state != "pending":
+                return
+            wait = record.launched.timestamp() + self.world.config.start_delay - time.time()
+            if self.world.config.start_delay and wait > 0:
+                later(wait, self.running, instance_id)
+                return
+            set_state(record, "running")
+            record.reason, record.transition = ("", ""), ""
+
+    def stopped(self, instance_id: str) -> None:
+        """See machines.Cloud."""
+        with self.world.lock:
+            record = self.world.records.get(instance_id)
+            if record and record.instance.state == "stopping":
+                for nic in record.instance.nics.values():
+                    nic.stop()  # gives the public address back
+                set_state(record, "stopped")
+                self._spot_stopped(record)
+
+    def terminated(self, instance_id: str) -> None:
+        """See machines.Cloud. Volumes go or become available by their DeleteOnTermination."""
+        with self.world.lock:
+            record = self.world.records.get(instance_id)
+            if record and not record.ended:
+                end(self.world, record)
+
+    def failed(self, instance_id: str, reason: str) -> None:
+        """See machines.Cloud."""
+        with self.world.lock:
+            record = self.world.records.get(instance_id)
+            if not record or record.ended:
+                return
+            record.reason = (INTERNAL[0], f"{INTERNAL[1]} ({reason})")
+            end(self.world, record)
+
+    def powered_off(self, instance_id: str) -> None:
+        """See machines.Cloud. Source: EC2 User Guide, InstanceInitiatedShutdownBehavior."""
+        with self.world.lock:
+            record = self.world.records.get(instance_id)
+            if not record or record.instance.state != "running":
+                return
+            if record.instance.instance_initiated_shutdown_behavior == "terminate":
+                terminate(self.world, record, OS_SHUTDOWN, "")
+            else:
+                stop(self.world, record, OS_SHUTDOWN, "")
+
+    def attached(self, volume_id: str, instance_id: str) -> None:
+        """See machines.Cloud."""
+        with self.world.lock:
+            if self.world.volume_states.get(volume_id) == "attaching":
+                self.world.volume_states.pop(volume_id)
+
+    def detached(self, volume_id: str, instance_id: str) -> None:
+        """See machines.Cloud."""
+        with self.world.lock:
+            volume = self.world.backend.volumes.get(volume_id)
+            attachment = volume.attachment if volume else None
+            if attachment and attachment.instance.id == instance_id:
+                release(self.world, volume)
+
+    def snapshot_completed(self, snapshot_id: str) -> None:
+        """See machines.Cloud."""
+        with self.world.lock:
+            self.world.snapshot_states.pop(snapshot_id, None)
+
+    def _spot_stopped(self, record: Record) -> None:
+        request = self.world.spot_requests.get(record.spot_request_id)
+        if request:
+            request["State"] = "disabled"
+            set_status(request, "instance-stopped-by-user", "Your instance was stopped.")
+
+
+def later(seconds: float, act: Any, *args: Any) -> None:
+    """Call something after a while, without keeping the process alive for it."""
+    timer = threading.Timer(seconds, act, args)
+    timer.daemon = True
+    timer.start()
+
+
+def set_status(request: dict[str, Any], code: str, message: str) -> None:
+    """Status of a Spot request. Source: EC2 User Guide, spot-request-status."""
+    request["Status"] = {"Code": code, "Message": message, "UpdateTime": now()}
+
+
+def release(world: World, volume: Any) -> None:
+    """Take a volume off its instance; it becomes `available`."""
+    attachment = volume.attachment
+    attachment.instance.block_device_mapping.pop(attachment.device, None)
+    volume.attachment = None
+    world.volume_states.pop(volume.id, None)
+    record = world.records.get(attachment.instance.id)
+    if record:
+        record.delete_on_termination.pop(volume.id, None)
+
+
+def stop(world: World, record: Record, reason: tuple[str, str], transition: str) -> None:
+    """Begin to stop an instance."""
+    set_state(record, "stopping")
+    record.reason, record.transition = reason, transition
+    world.machines.stop(record.instance.id)
+
+
+def terminate(world: World, record: Record, reason: tuple[str, str], transition: str) -> None:
+    """Begin to terminate an instance; a second wish changes nothing."""
+    if record.ended or record.instance.state == "shutting-down":
+        return
+    set_state(record, "shutting-down")
+    record.reason, record.transition = reason, transition
+    _close_spot_request(world, record)
+    world.machines.terminate(record.instance.id)
+
+
+def _close_spot_request(world: World, record: Record) -> None:
+    """Source: EC2 User Guide, spot-request-status (instance-terminated-by-user)."""
+    request = world.spot_requests.get(record.spot_request_id)
+    if not request:
+        return
+    persistent = request["Type"] == "persistent" and request["State"] != "cancelled"
+    request["State"] = {"cancelled": "cancelled"}.get(request["State"], "open" if persistent else "closed")
+    set_status(request, "instance-terminated-by-user", "Your Spot Instance was terminated.")
+
+
+def end(world: World, record: Record) -> None:
+    """The machine is gone: addresses and interfaces are given back, volumes deleted or released."""
+    instance = record.instance
+    for nic in instance.nics.values():
+        nic.stop()
+        for address in nic.private_ip_addresses:
+            nic.subnet.del_subnet_ip(address["PrivateIpAddress"])
+        with contextlib.suppress(Exception):  # moto raises when somebody has deleted the interface before
+            nic.delete()
+        world.backend.tags.pop(nic.id, None)
+    for device in list(instance.block_device_mapping.values()):
+        volume = world.backend.volumes.get(device.volume_id)
+        if volume is None:
+            continue
+        delete = device.delete_on_termination
+        release(world, volume)
+        if delete:
+            delete_volume(world, volume.id)
+    set_state(record, "terminated")
+    if not record.reason[0]:
+        record.reason = USER
+    record.ended = time.monotonic()
+
+
+def delete_volume(world: World, volume_id: str) -> None:
+    """Forget a volume and its data."""
+    world.backend.volumes.pop(volume_id, None)
+    world.backend.tags.pop(volume_id, None)
+    world.machines.delete_volume(volume_id)

@@ -1,0 +1,135 @@
+"""What a lab looks like to its user: account, region, network, images, quotas."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+# Dummy credentials of the lab; realistic in length, because Ansible masks a secret wherever it occurs in an output.
+ACCESS_KEY = "AKIALAB0EXPERIMENTS0"
+SECRET_KEY = "lab+secret/key+of/experiments+spot+stand+in"
+
+# Source: EC2 User Guide "Spot Instance quotas": vCPUs a new account may use per family group and region.
+NEW_ACCOUNT_VCPUS = {"Standard": 5, "G and VT": 0, "P": 0}
+
+
+@dataclass(frozen=True)
+class ImageDef:
+    """A public image. All of them boot the same machine; what differs is what the API says about them."""
+
+    name: str
+    owner_id: str
+    ssm_parameters: tuple[str, ...] = ()
+    owner_alias: str = ""
+    description: str = ""
+    architecture: str = "x86_64"
+    root_device_name: str = "/dev/xvda"
+    root_gib: int = 8
+    login_user: str = "admin"
+    created: str = "2026-11-10T06:22:05.000Z"
+    imds_support: str = ""
+    boot_mode: str = "uefi-preferred"
+
+    @property
+    def image_id(self) -> str:
+        """The same id in every lab: derived from the name."""
+        return "ami-0" + hashlib.sha256(self.name.encode()).hexdigest()[:16]
+
+
+_DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-%s/latest/ami-id"
+_UBUNTU = "/aws/service/canonical/ubuntu/server/%s/stable/current/%s/hvm/ebs-gp%s/ami-id"
+_AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-%s"
+
+
+def _amazon(name: str, parameter: str, root: str, gib: int, user: str, arch: str = "x86_64") -> ImageDef:
+    return ImageDef(
+        name=name,
+        owner_id="898082745236" if "deeplearning" in parameter else "137112412989",
+        owner_alias="amazon",
+        ssm_parameters=(parameter,),
+        root_device_name=root,
+        root_gib=gib,
+        login_user=user,
+        architecture=arch,
+        imds_support="v2.0",
+        created="2026-11-12T04:01:11.000Z",
+    )
+
+
+def _ubuntu(release: str, codename: str, arch: str, gp: str) -> ImageDef:
+    return ImageDef(
+        name=f"ubuntu/images/hvm-ssd{'-gp3' if gp == '3' else ''}/ubuntu-{codename}-{release}-{arch}-server-20261109",
+        owner_id="099720109477",
+        owner_alias="amazon",
+        ssm_parameters=(_UBUNTU % (release, arch, gp),),
+        root_device_name="/dev/sda1",
+        login_user="ubuntu",
+        architecture="arm64" if arch == "arm64" else "x86_64",
+    )
+
+
+def _debian(arch: str) -> ImageDef:
+    return ImageDef(
+        name=f"debian-12-{arch}-20261110-2294",
+        description="Debian 12 (20261110-2294)",
+        owner_id="136693071363",
+        owner_alias="amazon",
+        ssm_parameters=(f"/aws/service/debian/release/12/latest/{arch}",),
+        architecture="arm64" if arch == "arm64" else "x86_64",
+    )
+
+
+# Sources: EC2 User Guide and the distributors' pages on public SSM parameters.
+IMAGES = (
+    _debian("amd64"),
+    _debian("arm64"),
+    _ubuntu("24.04", "noble", "amd64", "3"),
+    _ubuntu("24.04", "noble", "arm64", "3"),
+    _ubuntu("22.04", "jammy", "amd64", "2"),
+    _amazon(
+        "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20261112",
+        _DLAMI % "ubuntu-24.04",
+        "/dev/sda1",
+        75,
+        "ubuntu",
+    ),
+    _amazon(
+        "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261112",
+        _DLAMI % "ubuntu-22.04",
+        "/dev/sda1",
+        75,
+        "ubuntu",
+    ),
+    _amazon(
+        "Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023) 20261112",
+        _DLAMI % "amazon-linux-2023",
+        "/dev/xvda",
+        75,
+        "ec2-user",
+    ),
+    _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-x86_64", _AL2023 % "x86_64", "/dev/xvda", 8, "ec2-user"),
+    _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-arm64", _AL2023 % "arm64", "/dev/xvda", 8, "ec2-user", "arm64"),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """One lab.
+
+    `vpc_cidr` must leave room for six default subnets of /20; machines get addresses out of them. `public_cidr` is
+    where public addresses come from. `start_delay` is how long an instance stays `pending` at least, in seconds.
+    `terminated_visible` is how long a terminated instance is still described (AWS: about an hour).
+    `vcpu_quota`: family group to vCPUs, a missing group has no limit.
+    """
+
+    region: str = "us-east-1"
+    account_id: str = "123456789012"
+    user_name: str = "lab"
+    access_keys: dict[str, str] = field(default_factory=lambda: {ACCESS_KEY: SECRET_KEY})
+    vpc_cidr: str = "172.31.0.0/16"
+    public_cidr: str = "203.0.113.0/24"
+    images: tuple[ImageDef, ...] = IMAGES
+    start_delay: float = 0.0
+    terminated_visible: float = 3600.0
+    vcpu_quota: dict[str, int] = field(default_factory=dict)
+    not_offered: tuple[str, ...] = ("p2.", "p3.", "g3.", "g3s.")  # retired: offered nowhere

@@ -1,0 +1,304 @@
+"""EBS volumes and snapshots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.responses import ActionResult, EmptyResult
+
+from lab.aws import cloud, filters, launches, rules, tokens, views
+from lab.aws.errors import Refusal
+from lab.aws.instances import tag_list
+from lab.aws.response import LabResponse
+from lab.aws.world import World, now
+
+TYPES = ("standard", "gp2", "gp3", "io1", "io2", "sc1", "st1")
+FILTERS = filters.table(
+    {
+        "attachment.attach-time": "Attachments.AttachTime",
+        "attachment.delete-on-termination": "Attachments.DeleteOnTermination",
+        "attachment.device": "Attachments.Device",
+        "attachment.instance-id": "Attachments.InstanceId",
+        "attachment.status": "Attachments.State",
+        "availability-zone": "AvailabilityZone",
+        "create-time": "CreateTime",
+        "encrypted": "Encrypted",
+        "multi-attach-enabled": "MultiAttachEnabled",
+        "size": "Size",
+        "snapshot-id": "SnapshotId",
+        "status": "State",
+        "volume-id": "VolumeId",
+        "volume-type": "VolumeType",
+    }
+)
+
+
+def describe(world: World, volume: Any) -> dict[str, Any]:
+    """One volume in the shape of EC2 API Volume; members that amazon.aws reads are always there."""
+    shape = {
+        "VolumeId": volume.id,
+        "Size": int(volume.size),
+        "VolumeType": volume.volume_type,
+        "State": volume.status,
+        "AvailabilityZone": volume.zone.name,
+        "AvailabilityZoneId": volume.zone.zone_id,
+        "CreateTime": volume.create_time,
+        "Encrypted": bool(volume.encrypted),
+        "KmsKeyId": volume.kms_key_id if volume.encrypted else None,
+        "Iops": volume.iops or {"gp3": 3000, "gp2": max(100, int(volume.size) * 3)}.get(volume.volume_type),
+        "Throughput": volume.throughput or (125 if volume.volume_type == "gp3" else None),
+        "SnapshotId": volume.snapshot_id or "",
+        "MultiAttachEnabled": False,
+        "Attachments": _attachments(world, volume),
+        "Tags": tag_list(world, volume.id),
+    }
+    return {k: v for k, v in shape.items() if v is not None}
+
+
+def _attachments(world: World, volume: Any) -> list[dict[str, Any]]:
+    if not volume.attachment:
+        return []
+    return [attachment(world, volume, world.volume_states.get(volume.id, "attached"))]
+
+
+def attachment(world: World, volume: Any, state: str) -> dict[str, Any]:
+    """EC2 API VolumeAttachment."""
+    held = volume.attachment
+    device = held.instance.block_device_mapping.get(held.device)
+    return {
+        "VolumeId": volume.id,
+        "InstanceId": held.instance.id,
+        "Device": held.device,
+        "State": state,
+        "AttachTime": held.attach_time,
+        "DeleteOnTermination": bool(device and device.delete_on_termination),
+    }
+
+
+class Volumes(LabResponse):
+    """Actions on EBS."""
+
+    def create_volume(self) -> ActionResult:
+        """EC2 API CreateVolume."""
+        args = self.args
+        key = ("CreateVolume", "", args.get("ClientToken") or "")
+        earlier = tokens.known(self.world, key, args)
+        if earlier is not None:
+            known = self.world.backend.volumes.get(earlier["VolumeId"])
+            return ActionResult(describe(self.world, known) if known else earlier)
+        zone, size = self._where_and_how_big(args)
+        tags = launches.tag_map(args.get("TagSpecifications")).get("volume", {})
+        self.dry_run()
+        volume = self.world.backend.create_volume(
+            size=size,
+            zone_name=zone,
+            snapshot_id=args.get("SnapshotId"),
+            encrypted=bool(args.get("Encrypted")),
+            kms_key_id=args.get("KmsKeyId"),
+            volume_type=args.get("VolumeType"),
+            iops=args.get("Iops"),
+            throughput=args.get("Throughput"),
+        )
+        volume.add_tags(tags)
+        answer = describe(self.world, volume) | {"State": "creating"}
+        tokens.remember(self.world, key, args, answer)
+        return ActionResult(answer)
+
+    def _where_and_how_big(self, args: dict[str, Any]) -> tuple[str, int | None]:
+        """Source: EC2 API CreateVolume; [ERR] InvalidZone.NotFound, InvalidSnapshot.NotFound, InvalidParameterValue."""
+        zone = args.get("AvailabilityZone")
+        if not zone:
+            raise Refusal("MissingParameter", "The request must contain the parameter AvailabilityZone")
+        if zone not in [z.name for z in self.world.backend.describe_availability_zones()]:
+            raise Refusal("InvalidZone.NotFound", f"The zone '{zone}' does not exist.")
+        kind = args.get("VolumeType") or "gp2"
+        if kind not in TYPES:
+            raise Refusal("InvalidParameterValue", f"Invalid value '{kind}' for volumeType.")
+        snapshot_id, size = args.get("SnapshotId"), args.get("Size")
+        if not snapshot_id and not size:
+            raise Refusal("MissingParameter", "The request must contain the parameter size/snapshot")
+        if snapshot_id:
+            snapshot = self.world.backend.snapshots.get(snapshot_id)
+            if snapshot is None:
+                raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+            size = size or snapshot.volume.size
+            if int(size) < int(snapshot.volume.size):
+                raise Refusal(
+                    "InvalidParameterValue",
+                    f"Volume of size {size}GB is smaller than snapshot '{snapshot_id}', expect size >= "
+                    f"{snapshot.volume.size}GB",
+                )
+        smallest = {"io1": 4, "io2": 4, "st1": 125, "sc1": 125}.get(kind, 1)
+        if not smallest <= int(size or 0) <= 65536:
+            raise Refusal(
+                "InvalidParameterValue", f"Volume of {size}GiB is invalid; for {kind} at least {smallest}GiB."
+            )
+        return zone, size
+
+    def describe_volumes(self) -> ActionResult:
+        """EC2 API DescribeVolumes."""
+        args = self.args
+        ids = args.get("VolumeIds") or []
+        volumes = [rules.volume(self.world, i) for i in ids] or (
+            [] if ids else [v for v in self.world.backend.volumes.values()]
+        )
+        shapes = [describe(self.world, v) for v in volumes]
+        shapes = filters.apply(shapes, args.get("Filters", []), FILTERS)
+        found, token = filters.page(shapes, args)
+        return ActionResult({"Volumes": found, "NextToken": token})
+
+    def describe_volume_status(self) -> ActionResult:
+        """EC2 API DescribeVolumeStatus: all is well."""
+        ids = self.args.get("VolumeIds") or list(self.world.backend.volumes)
+        status = [
+            {
+                "VolumeId": v.id,
+                "AvailabilityZone": v.zone.name,
+                "VolumeStatus": {"Status": "ok", "Details": [{"Name": "io-enabled", "Status": "passed"}]},
+                "Actions": [],
+                "Events": [],
+            }
+            for v in (rules.volume(self.world, i) for i in ids)
+        ]
+        return ActionResult({"VolumeStatuses": status})
+
+    def attach_volume(self) -> ActionResult:
+        """EC2 API AttachVolume: `attaching` until the machine shows the device."""
+        args = self.args
+        volume = rules.volume(self.world, args.get("VolumeId", ""))
+        instance_id = rules.well_formed("i", args.get("InstanceId", ""))
+        record = self.world.records.get(instance_id)
+        if record is None:
+            raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
+        instance, device = record.instance, args.get("Device", "")
+        rules.same_zone(volume.id, volume.zone.name, instance.id, instance.availability_zone)
+        rules.attachable(volume.id, bool(volume.attachment), instance.id, instance.state)
+        rules.device_name(device, list(instance.block_device_mapping))
+        self.dry_run()
+        self.world.backend.attach_volume(volume.id, instance.id, device, False)
+        answer = attachment(self.world, volume, "attaching")
+        if instance.state == "running":
+            self.world.volume_states[volume.id] = "attaching"
+            self.world.machines.attach(views.volume_view(volume, device), instance.id)
+        return ActionResult(answer)
+
+    def detach_volume(self) -> ActionResult:
+        """EC2 API DetachVolume: `detaching` until the machine has let go; a mounted one may stay so."""
+        args = self.args
+        volume = rules.volume(self.world, args.get("VolumeId", ""))
+        held = volume.attachment
+        if not held:
+            raise Refusal("IncorrectState", f"Volume '{volume.id}' is in the 'available' state.")
+        wanted = args.get("InstanceId")
+        if wanted and wanted != held.instance.id:
+            raise Refusal(
+                "InvalidAttachment.NotFound",
+                f"The volume '{volume.id}' is not attached to instance '{wanted}'",
+            )
+        record = self.world.records.get(held.instance.id)
+        running = held.instance.state in ("running", "pending", "stopping")
+        if running and record and record.root_volume_id == volume.id:
+            raise Refusal(
+                "OperationNotPermitted",
+                f"Unable to detach root volume '{volume.id}' from instance '{held.instance.id}'",
+            )
+        self.dry_run()
+        answer = attachment(self.world, volume, "detaching")
+        if running:
+            self.world.volume_states[volume.id] = "detaching"
+            self.world.machines.detach(volume.id, held.instance.id, bool(args.get("Force")))
+        else:
+            cloud.release(self.world, volume)
+        return ActionResult(answer)
+
+    def delete_volume(self) -> ActionResult:
+        """EC2 API DeleteVolume."""
+        volume = rules.volume(self.world, self.args.get("VolumeId", ""))
+        rules.deletable_volume(volume.id, volume.attachment.instance.id if volume.attachment else None)
+        self.dry_run()
+        cloud.delete_volume(self.world, volume.id)
+        return EmptyResult()
+
+    def modify_volume(self) -> ActionResult:
+        """EC2 API ModifyVolume: larger only."""
+        args = self.args
+        volume = rules.volume(self.world, args.get("VolumeId", ""))
+        size = args.get("Size")
+        if size and int(size) < int(volume.size):
+            raise Refusal("InvalidParameterValue", "New size cannot be smaller than existing size")
+        answer = super().modify_volume()
+        if size:
+            self.world.machines.resize_volume(volume.id, int(size))
+        return answer
+
+    def create_snapshot(self) -> ActionResult:
+        """EC2 API CreateSnapshot: `pending` until the machine side has copied the data."""
+        args = self.args
+        volume = rules.volume(self.world, args.get("VolumeId", ""))
+        tags = launches.tag_map(args.get("TagSpecifications")).get("snapshot", {})
+        self.dry_run()
+        snapshot = self.world.backend.create_snapshot(volume.id, args.get("Description", ""))
+        snapshot.add_tags(tags)
+        self.world.snapshot_states[snapshot.id] = "pending"
+        answer = describe_snapshot(self.world, snapshot)
+        self.world.machines.snapshot(volume.id, snapshot.id)
+        return ActionResult(answer)
+
+    def describe_snapshots(self) -> ActionResult:
+        """EC2 API DescribeSnapshots."""
+        args = self.args
+        ids, owners = args.get("SnapshotIds") or [], args.get("OwnerIds") or []
+        known = self.world.backend.snapshots
+        for snapshot_id in ids:
+            if snapshot_id not in known:
+                raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+        account = self.world.config.account_id
+        owners = [account if o == "self" else o for o in owners]
+        found = [known[i] for i in ids] or list(known.values())
+        found = [s for s in found if not owners or s.owner_id in owners]
+        shapes = filters.apply([describe_snapshot(self.world, s) for s in found], args.get("Filters", []), SNAPSHOTS)
+        page, token = filters.page(shapes, args)
+        return ActionResult({"Snapshots": page, "NextToken": token})
+
+    def delete_snapshot(self) -> ActionResult:
+        """EC2 API DeleteSnapshot."""
+        snapshot_id = self.args.get("SnapshotId", "")
+        if snapshot_id not in self.world.backend.snapshots:
+            raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
+        answer = super().delete_snapshot()
+        self.world.backend.tags.pop(snapshot_id, None)
+        self.world.machines.delete_snapshot(snapshot_id)
+        return answer
+
+
+SNAPSHOTS = filters.table(
+    {
+        "description": "Description",
+        "encrypted": "Encrypted",
+        "owner-id": "OwnerId",
+        "progress": "Progress",
+        "snapshot-id": "SnapshotId",
+        "start-time": "StartTime",
+        "status": "State",
+        "volume-id": "VolumeId",
+        "volume-size": "VolumeSize",
+    }
+)
+
+
+def describe_snapshot(world: World, snapshot: Any) -> dict[str, Any]:
+    """EC2 API Snapshot."""
+    state = world.snapshot_states.get(snapshot.id, "completed")
+    return {
+        "SnapshotId": snapshot.id,
+        "VolumeId": snapshot.volume.id,
+        "VolumeSize": int(snapshot.volume.size),
+        "State": state,
+        "Progress": "100%" if state == "completed" else "0%",
+        "StartTime": snapshot.start_time or now(),
+        "Description": snapshot.description or "",
+        "Encrypted": bool(snapshot.encrypted),
+        "OwnerId": snapshot.owner_id,
+        "StorageTier": "standard",
+        "Tags": tag_list(world, snapshot.id),
+    }

@@ -1,0 +1,114 @@
+"""The state of one lab beyond what moto keeps: machines, tokens, capacity, faults, and one record per instance."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lab.aws.config import Config
+    from lab.aws.machines import Machines
+
+
+def now() -> datetime:
+    """The present, in UTC, whole seconds as EC2 prints it."""
+    return datetime.now(timezone.utc).replace(microsecond=0)
+
+
+@dataclass
+class Record:
+    """What moto's Instance has no place for."""
+
+    instance: Any  # moto.ec2.models.instances.Instance
+    reservation_id: str
+    lifecycle: str
+    client_token: str = ""
+    spot_request_id: str = ""
+    fleet_id: str = ""
+    profile: dict[str, str] = field(default_factory=dict)  # Arn, Id, RoleName
+    user_data: bytes = b""
+    image_name: str = ""
+    login_user: str = ""
+    launched: datetime = field(default_factory=now)
+    reason: tuple[str, str] = ("", "")  # StateReason Code, Message
+    transition: str = ""  # StateTransitionReason
+    ended: float = 0.0  # monotonic time of `terminated`
+    root_volume_id: str = ""
+    delete_on_termination: dict[str, bool] = field(default_factory=dict)  # volume id -> bool
+
+
+@dataclass
+class Token:
+    """What was answered to a client token, and to which parameters."""
+
+    fingerprint: str
+    result: Any
+
+
+@dataclass
+class Capacity:
+    """A limit on how many instances a pool can run at once; `*` stands for any."""
+
+    type: str = "*"
+    zone: str = "*"
+    count: int = 0
+    market: str = "*"
+
+
+@dataclass
+class Fault:
+    """An error on demand."""
+
+    action: str
+    code: str
+    message: str = ""
+    http: int = 0
+    times: int | None = 1  # None = until reset
+    match: dict[str, str] = field(default_factory=dict)
+    after: bool = False  # do the work, lose the answer
+    in_fleet: bool = False  # in Errors[] of CreateFleet's 200 answer
+
+
+@dataclass
+class World:
+    """Everything one `create_app` shares between requests, control calls and machine threads."""
+
+    config: Config
+    machines: Machines
+    backend: Any = None  # moto's EC2Backend of the region
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    records: dict[str, Record] = field(default_factory=dict)
+    tokens: dict[tuple[str, ...], Token] = field(default_factory=dict)
+    fleets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching | busy, per volume
+    snapshot_states: dict[str, str] = field(default_factory=dict)
+    capacity: list[Capacity] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    denied: dict[str, str] = field(default_factory=dict)  # action -> resource pattern
+    quota: dict[str, int] = field(default_factory=dict)
+    calls: list[dict[str, Any]] = field(default_factory=list)
+
+    def live(self) -> list[Record]:
+        """Records of instances that hold capacity: not terminated and not on their way there."""
+        return [r for r in self.records.values() if r.instance.state in ("pending", "running", "stopping", "stopped")]
+
+    def purge(self) -> None:
+        """Forget instances that are terminated for longer than AWS shows them."""
+        limit = time.monotonic() - self.config.terminated_visible
+        for instance_id, record in list(self.records.items()):
+            if record.ended and record.ended < limit:
+                self.forget(instance_id, record)
+
+    def forget(self, instance_id: str, record: Record) -> None:
+        """Drop one instance from every table."""
+        self.records.pop(instance_id, None)
+        self.backend.tags.pop(instance_id, None)
+        reservation = self.backend.reservations.get(record.reservation_id)
+        if reservation:
+            reservation.instances = [i for i in reservation.instances if i.id != instance_id]
+            if not reservation.instances:
+                self.backend.reservations.pop(record.reservation_id, None)
