@@ -1,0 +1,46 @@
+"""What a lab stands on: engine, machine image, network, registry.
+
+Every step finds what is there already, or takes its time and says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from lab import engine, image, registry
+from lab.machines import host, network
+from lab.machines.cleanup import Progress
+from lab.machines.containers import Image, Login
+from lab.machines.notes import write_image
+from lab.machines.slots import Slot
+
+
+def prepare(slot: Slot, progress: Progress) -> None:
+    """Everything the daemon needs."""
+    progress("packages and docker engine")
+    engine.install_packages(say=progress)
+    engine.ensure_engine(say=progress)
+    host.raise_limits()
+    progress("machine image")
+    tag = image.ensure_image(say=progress)
+    write_image(slot, describe(tag, engine.probe(tag, say=progress)))
+    progress(f"network {slot.vpc_cidr} on {slot.bridge}")
+    network.ensure_network(engine.api(), slot)
+    progress("registry and job image")
+    own = registry.Registry(slot.gateway)
+    own.start(say=progress)
+    registry.ensure_job_image(own, say=progress)
+
+
+def describe(tag: str, options: engine.RunOptions) -> Image:
+    """Image and run options as what the daemon needs to know."""
+    host_config = options.host_config(engine.api())
+    login = Login(image.LOGIN_USER)
+    return Image(tag, host_config, login, tuple(options.command), options.stop_signal)
+
+
+def dismantle(slot: Slot, progress: Progress) -> None:
+    """End what is not a container: the registry of this lab."""
+    progress("stopping the registry")
+    with contextlib.suppress(OSError):
+        registry.Registry(slot.gateway).stop()

@@ -1,0 +1,184 @@
+"""EBS volumes: sparse files on the host, loop devices while attached, Nitro's names inside the machine.
+
+Device names and links are those of Nitro instances. Source: EC2 User Guide "Amazon EBS volumes and NVMe". The serial
+number of a loop device cannot be set, so what reads it on a real machine must use the link in /dev/disk/by-id here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.machines.shell import CommandError, attempt, run
+
+GIB = 2**30
+LINK = "nvme-Amazon_Elastic_Block_Store_"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A volume as a machine sees it: `/dev/nvme<index>n1`, and the loop device of the host behind it."""
+
+    volume_id: str
+    index: int
+    loop: str
+    major: int
+    minor: int
+
+    @property
+    def node(self) -> str:
+        """Name below /dev."""
+        return f"nvme{self.index}n1"
+
+    @property
+    def link(self) -> str:
+        """Name below /dev/disk/by-id."""
+        return by_id(self.volume_id)
+
+
+def by_id(volume_id: str) -> str:
+    """udev's name for a volume: its id without the hyphen is the NVMe serial number."""
+    return LINK + volume_id.replace("-", "")
+
+
+def free_index(devices: Iterable[Device]) -> int:
+    """The lowest NVMe number not in use; 0 is the root disk."""
+    used = {device.index for device in devices}
+    return next(index for index in range(1, 256) if index not in used)
+
+
+def tmpfiles(devices: Iterable[Device]) -> str:
+    """The same devices as lines of tmpfiles.d, so that they exist before a booting machine mounts its disks."""
+    lines = ["# Disks of this machine, present before anything is mounted.", "d /dev/disk/by-id 0755 root root -"]
+    for device in devices:
+        lines.append(f"b+ /dev/{device.node} 0660 root disk - {device.major}:{device.minor}")
+        lines.append(f"L+ /dev/disk/by-id/{device.link} - - - - ../../{device.node}")
+    return "\n".join(lines) + "\n"
+
+
+def loops_below(listing: str, directory: str) -> list[tuple[str, str]]:
+    """Loop devices backed by files of a directory: (device, file), from the output of `losetup --json --list`."""
+    rows = json.loads(listing or "{}").get("loopdevices", [])
+    files = [(str(row["name"]), str(row["back-file"]).removesuffix(" (deleted)")) for row in rows if row["back-file"]]
+    return [(name, file) for name, file in files if file.startswith(directory.rstrip("/") + "/")]
+
+
+def attached_loops(directory: Path) -> list[tuple[str, str]]:
+    """What the host has attached from a directory now."""
+    return loops_below(run(["losetup", "--json", "--list", "--output", "NAME,BACK-FILE"]), str(directory))
+
+
+def is_busy(loop: str) -> bool:
+    """Whether something has the device mounted or open exclusively, in whatever namespace."""
+    try:
+        os.close(os.open(loop, os.O_RDONLY | os.O_EXCL))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
+
+
+class Disks:
+    """The volumes and snapshots of one lab."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = threading.Lock()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def file(self, name: str) -> Path:
+        """The file behind a volume or snapshot id."""
+        return self.directory / f"{name}.img"
+
+    def create(self, volume_id: str, size_gib: int, snapshot_id: str = "") -> Path:
+        """Make the file of a volume unless it exists: a copy of its snapshot, or zeros."""
+        file = self.file(volume_id)
+        if not file.exists():
+            source = self.file(snapshot_id) if snapshot_id else None
+            if source and source.exists():
+                sparse_copy(source, file)
+            with open(file, "ab") as handle:
+                handle.truncate(size_gib * GIB)
+        return file
+
+    def attach(self, volume_id: str, size_gib: int, snapshot_id: str, index: int) -> Device:
+        """Give a volume a loop device; one it still has is used again."""
+        with self._lock:
+            file = self.create(volume_id, size_gib, snapshot_id)
+            loop = self.loop(volume_id) or run(["losetup", "--find", "--show", str(file)]).strip()
+        number = os.stat(loop).st_rdev
+        return Device(volume_id, index, loop, os.major(number), os.minor(number))
+
+    def loop(self, volume_id: str) -> str:
+        """The loop device of a volume, "" without one."""
+        name = str(self.file(volume_id))
+        return next((loop for loop, file in attached_loops(self.directory) if file == name), "")
+
+    def release(self, volume_id: str) -> None:
+        """Take the loop device away; where something holds it, the kernel does so when that lets go."""
+        loop = self.loop(volume_id)
+        if loop:
+            attempt(["losetup", "--detach", loop])
+
+    def resize(self, volume_id: str, size_gib: int) -> None:
+        """Make a volume larger, also while it is in use."""
+        file = self.file(volume_id)
+        if not file.exists():
+            return
+        os.truncate(file, size_gib * GIB)
+        loop = self.loop(volume_id)
+        if loop:
+            run(["losetup", "--set-capacity", loop])
+
+    def snapshot(self, volume_id: str, snapshot_id: str) -> None:
+        """Copy what has reached the disk by now, as EBS does; a volume never attached has only zeros."""
+        source = self.file(volume_id)
+        if source.exists():
+            sparse_copy(source, self.file(snapshot_id))
+
+    def delete(self, name: str) -> None:
+        """Remove the data of a volume or snapshot."""
+        self.release(name)
+        self.file(name).unlink(missing_ok=True)
+
+
+def sparse_copy(source: Path, target: Path) -> None:
+    """Copy a file and keep its holes; the target appears only when it is whole."""
+    part = target.with_suffix(".part")
+    run(["cp", "--reflink=auto", "--sparse=always", str(source), str(part)])
+    part.replace(target)
+
+
+def show(devices_dir: Path, device: Device) -> None:
+    """Make node and link in a running machine's /dev, seen through /proc/PID/root."""
+    links = devices_dir / "disk" / "by-id"
+    links.mkdir(parents=True, exist_ok=True)
+    node = devices_dir / device.node
+    node.unlink(missing_ok=True)
+    os.mknod(node, 0o660 | stat.S_IFBLK, os.makedev(device.major, device.minor))
+    os.chown(node, 0, 6)  # group disk, as udev does
+    link = links / device.link
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"../../{device.node}")
+
+
+def hide(devices_dir: Path, device: Device) -> None:
+    """Remove node and link from a running machine's /dev; a machine that is gone is no error."""
+    with contextlib.suppress(OSError):
+        (devices_dir / "disk" / "by-id" / device.link).unlink(missing_ok=True)
+        (devices_dir / device.node).unlink(missing_ok=True)
+
+
+def release_all(directory: Path) -> list[str]:
+    """Detach every loop device of a lab; returns those that something still holds."""
+    try:
+        found = attached_loops(directory)
+    except CommandError:
+        return []
+    return [loop for loop, _file in found if not attempt(["losetup", "--detach", loop])]
