@@ -105,6 +105,7 @@ kept:
 
 from typing import Any
 
+from ansible.module_utils.common.warnings import warn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, removal, teardown
@@ -157,7 +158,7 @@ def main() -> None:
     except (reads.ReadError, Refused) as error:
         module.fail_json(msg=str(error))
     for note in decided.notes:
-        module.warn(note)
+        warn(note)
     failures = result.pop("failures")
     if failures:
         head = f"Could not remove all of experiment {module.params['experiment']}; the rest is removed"

@@ -403,10 +403,10 @@ def delete_fleets(ec2: Client, ids: list[str]) -> list[str]:
 
 
 @calls("ec2:DeleteKeyPair")
-def delete_key_pair(ec2: Client, key_pair_id: str) -> None:
+def delete_key_pair(ec2: Client, name: str) -> None:
     """Delete a key pair; one that is gone is no error. Source: EC2 API DeleteKeyPair."""
     with _ignoring(_forgotten):
-        ec2.delete_key_pair(KeyPairId=key_pair_id)
+        ec2.delete_key_pair(KeyName=name)
 
 
 @calls("ec2:DeleteLaunchTemplate")

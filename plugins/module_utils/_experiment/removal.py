@@ -61,8 +61,9 @@ def _targets(ec2: Any, removal: Removal) -> dict[str, tuple[list[str], Callable[
             removal.fleets,
             partial(api.delete_fleets, ec2, removal.fleets),
         )
+    for key_id, key_name in removal.key_pairs.items():
+        targets[f"delete key pair {key_name}"] = ([key_id], partial(api.delete_key_pair, ec2, key_name))
     singles: list[tuple[str, Any, Callable[..., Any]]] = [
-        ("key pair", removal.key_pairs, api.delete_key_pair),
         ("launch template", removal.launch_templates, api.delete_launch_template),
         ("security group", removal.security_groups, api.delete_security_group),
         ("volume", removal.volumes, api.delete_volume),

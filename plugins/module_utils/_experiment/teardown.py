@@ -110,9 +110,9 @@ def _volumes(experiment: str, found: Found, wanted: list[str], removal: Removal)
             removal.pending.append(one["volume_id"])
         else:
             removal.volumes.append(one["volume_id"])
-    for name in wanted:
+    left = ", ".join(sorted(_label(one) for one in own))
+    for name in wanted if own else []:  # A run that has deleted them all is no typing mistake.
         if name != ALL_VOLUMES and not name.startswith("vol-") and not any(chooses([name], one) for one in own):
-            left = ", ".join(sorted(_label(one) for one in own)) or "none"
             removal.notes.append(f"Experiment {experiment} has no volume named {name} (it has: {left})")
 
 
