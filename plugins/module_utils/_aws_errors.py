@@ -449,10 +449,14 @@ def explain(error: BaseException, action: str) -> str:
         One line without a trailing full stop, for instance ``Could not create the fleet: no permission for
         ec2:CreateFleet; …``. Authorization messages are not decoded and not shown.
     """
+    return f"Could not {action}: {reason_of(error)}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why an error of AWS happened and what to do, in one line: ``explain`` without what was tried."""
     cause = cause_of(error)
     code = error_code(cause)
-    text = _explain_answer(cause, code) if code else _explain_local(cause)
-    return _one_line(f"Could not {action}: {text}")
+    return _one_line(_explain_answer(cause, code) if code else _explain_local(cause))
 
 
 def _explain_answer(error: BaseException, code: str) -> str:

@@ -75,7 +75,7 @@ def describe_instances(client: Any, filters: Mapping[str, Any]) -> list[dict[str
     """
     paginator = client.get_paginator("describe_instances")
     pages = paginator.paginate(Filters=ansible_dict_to_boto3_filter_list(dict(filters))).build_full_result()
-    return [instance for reservation in pages["Reservations"] for instance in reservation["Instances"]]
+    return [instance for reservation in pages.get("Reservations", []) for instance in reservation["Instances"]]
 
 
 @FleetErrorHandler.list_error_handler("describe the fleets", default_value=[])
@@ -85,7 +85,7 @@ def describe_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any
     The ids are needed: without them DescribeFleets leaves out fleets of type instant.
     """
     paginator = client.get_paginator("describe_fleets")
-    return paginator.paginate(FleetIds=list(fleet_ids)).build_full_result()["Fleets"]
+    return paginator.paginate(FleetIds=list(fleet_ids)).build_full_result().get("Fleets", [])
 
 
 @FleetErrorHandler.common_error_handler("describe the tags of the fleets")
@@ -93,13 +93,13 @@ def describe_fleet_tags(client: Any, key: str, value: str) -> list[str]:
     """Return the ids of fleets that have a tag (DescribeFleets has no filter for tags)."""
     paginator = client.get_paginator("describe_tags")
     filters = ansible_dict_to_boto3_filter_list({"resource-type": "fleet", "key": key, "value": value})
-    return [tag["ResourceId"] for tag in paginator.paginate(Filters=filters).build_full_result()["Tags"]]
+    return [tag["ResourceId"] for tag in paginator.paginate(Filters=filters).build_full_result().get("Tags", [])]
 
 
 @FleetErrorHandler.common_error_handler("terminate the instances")
-def terminate_instances(client: Any, instance_ids: Iterable[str]) -> list[dict[str, Any]]:
-    """Terminate instances and return their state changes."""
-    return client.terminate_instances(InstanceIds=list(instance_ids))["TerminatingInstances"]
+def terminate_instances(client: Any, instance_ids: Iterable[str]) -> None:
+    """Terminate instances; those that already are do no harm."""
+    client.terminate_instances(InstanceIds=list(instance_ids))
 
 
 @FleetErrorHandler.common_error_handler("delete the fleets")

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .._aws_errors import classify_error, error_code, error_message
+from .._aws_errors import cause_of, classify_error, error_code, error_message, reason_of
 from . import api
 from .errors import AnsibleFleetError
 from .plan import (
@@ -195,8 +195,7 @@ class AwsFleet:
         try:
             answer = api.create_fleet(self._launcher, create_fleet_request(self._wish, request))
         except AnsibleFleetError as error:
-            code = error_code(error) or type(error.exception).__name__
-            return Answer(error=Refusal(None, code, error_message(error), classify_error(error, fresh=True)))
+            return Answer(error=_refusal(error))
         fleet_id, named = answer.get("FleetId", ""), instances_from_answer(answer)
         alive = tuple(item for item in self._by_id(named) if item.alive)
         # An old fleet answers for its dead instances, or for none; a new one may have some that are not visible yet.
@@ -221,6 +220,11 @@ class AwsFleet:
     def _is_stale(self, fleet_id: str, answer: dict[str, Any]) -> bool:
         fleets = api.describe_fleets(self._reader, [fleet_id]) if fleet_id else []
         return any(is_stale(fleet, answer) for fleet in fleets)
+
+
+def _refusal(error: AnsibleFleetError) -> Refusal:
+    code = error_code(error) or type(cause_of(error)).__name__
+    return Refusal(None, code, error_message(error), classify_error(error, fresh=True), reason_of(error))
 
 
 def find(client: Any, experiment: str, generation: str = "") -> tuple[Instance, ...]:

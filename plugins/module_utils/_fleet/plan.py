@@ -136,12 +136,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Refusal:
-    """AWS said no. ``pool`` is None when the answer was for the whole request."""
+    """AWS said no.
+
+    Attributes:
+        pool: None when the answer was for the whole request.
+        code: AWS's error code.
+        message: AWS's words.
+        kind: How to react.
+        reason: When the call itself failed: one line that says why and what to do.
+    """
 
     pool: Pool | None
     code: str
     message: str
     kind: ErrorClass
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,7 +288,7 @@ def next_step(wish: Wish, state: State, instances: Iterable[Instance], now: floa
 
 
 def _new_request(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> Step:
-    usable = [pool for pool in fitting_pools(wish, seen) if not math.isinf(_ready(state, pool))]
+    usable = [pool for pool in fitting_pools(wish, seen) if _ready(state, pool) < math.inf]
     if not usable:
         return Step(Do.FAIL)
     # One last request to all of them when the time is over, so that a wait is never for nothing.
@@ -323,10 +332,12 @@ def absorb(wish: Wish, state: State, request: Request, answer: Answer, now: floa
     state = replace(state, pending=None, repeats=0, attempt=request.attempt + 1)
     if answer.stale or (answer.error and answer.error.kind is ErrorClass.NEWTOKEN):
         return _renew(state, answer)
-    refusals = answer.refusals
+    if answer.error and _stops_all(answer.error):
+        return replace(state, refusals=(*state.refusals, answer.error), fatal=answer.error)
     if answer.error:
         refusals = tuple(replace(answer.error, pool=pool) for pool in request.pools)
-    return _refused(wish, state, refusals, now)
+        return _refused(wish, state, refusals, now)
+    return _refused(wish, state, answer.refusals, now)
 
 
 def _repeat(state: State, request: Request, error: Refusal, now: float) -> State:

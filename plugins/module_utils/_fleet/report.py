@@ -26,7 +26,8 @@ def failure_message(wish: Wish, state: State, instances: Iterable[Instance], now
     """
     seen = tuple(instances)
     lines = [f"{_headline(wish, seen)}: {_summary(wish, state, seen, now)}."]
-    causes = ranked(state)
+    # The first line tells all about a call that failed as a whole.
+    causes = [refusal for refusal in ranked(state) if not (refusal.reason and refusal.pool is None)]
     advice = _advice(wish, causes, state)
     if advice:
         lines.append(f"What to do: {advice}.")
@@ -44,9 +45,8 @@ def _headline(wish: Wish, seen: tuple[Instance, ...]) -> str:
 
 def _summary(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> str:
     if state.fatal:
-        return f"AWS answered {state.fatal.code}" + (
-            ", the outcome is not known" if state.fatal.kind is ErrorClass.RETRY else ""
-        )
+        unknown = ", the outcome is not known" if state.fatal.kind is ErrorClass.RETRY else ""
+        return (state.fatal.reason or f"AWS answered {state.fatal.code}") + unknown
     if not fitting_pools(wish, seen):
         places = ", ".join(sorted({f"{item.instance_type} in {item.zone}" for item in seen if item.alive}))
         return f"no override goes with the instances that are there ({places})"
@@ -92,6 +92,8 @@ def _label(refusal: Refusal) -> str:
 def _advice(wish: Wish, causes: list[Refusal], state: State) -> str:
     if state.fatal and state.fatal.kind is ErrorClass.RETRY:
         return "repeat the same command; it finds what was launched and asks with the same client token"
+    if state.fatal and state.fatal.reason:
+        return ""
     if not causes:
         return "add instance types or zones" if wish.pools else ""
     first = causes[0]

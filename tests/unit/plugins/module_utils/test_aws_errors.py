@@ -16,13 +16,11 @@ from ansible_collections.experiments.spot.plugins.module_utils._aws_errors impor
 
 
 def client_error(code: str, message: str = "text", operation: str = "CreateFleet", status: int = 400) -> Any:
-    return boto.ClientError(
-        {
-            "Error": {"Code": code, "Message": message},
-            "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "req-1"},
-        },
-        operation,
-    )
+    answer: Any = {
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {"HTTPStatusCode": status, "RequestId": "req-1"},
+    }
+    return boto.ClientError(answer, operation)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +79,7 @@ def test_not_found_of_something_just_created_means_wait(code: str, kind: ErrorCl
         (boto.ConnectTimeoutError(endpoint_url="http://x"), ErrorClass.RETRY),
         (boto.EndpointConnectionError(endpoint_url="http://x"), ErrorClass.RETRY),
         (boto.ConnectionClosedError(endpoint_url="http://x"), ErrorClass.RETRY),
-        (boto.SSLError(endpoint_url="https://x", error="self-signed"), ErrorClass.FATAL),
+        (boto.SSLError(endpoint_url="https://x", error=ValueError("self-signed")), ErrorClass.FATAL),
         (boto.NoCredentialsError(), ErrorClass.FATAL),
         (boto.ParamValidationError(report="no"), ErrorClass.FATAL),
         (client_error("NeverSeen", status=500), ErrorClass.RETRY),
@@ -108,7 +106,7 @@ def test_classify_error(error: BaseException, kind: ErrorClass) -> None:
         (boto.NoRegionError(), ["no AWS region", "AWS_REGION"]),
         (boto.EndpointConnectionError(endpoint_url="http://nowhere:1/"), ["http://nowhere:1/", "AWS_ENDPOINT_URL"]),
         (boto.ReadTimeoutError(endpoint_url="http://x"), ["did not answer in time"]),
-        (boto.SSLError(endpoint_url="https://x", error="self-signed"), ["self-signed", "AWS_CA_BUNDLE"]),
+        (boto.SSLError(endpoint_url="https://x", error=ValueError("self-signed")), ["self-signed", "AWS_CA_BUNDLE"]),
         (client_error("ExpiredToken", "The provided token has expired."), ["credentials have expired", "sso login"]),
         (client_error("RequestExpired", "Request has expired."), ["clock"]),
         (client_error("SignatureDoesNotMatch"), ["clock", "secret key"]),
