@@ -55,8 +55,8 @@ def denied(world: World, call: Call) -> Problem | None:
     if call.protocol == "ec2":
         message = (
             f"You are not authorized to perform this operation. {reason} on resource: "
-            f"arn:aws:ec2:{world.config.region}:{world.config.account_id}:* because no identity-based policy allows the "
-            f"{call.service}:{call.action} action. Encoded authorization failure message: bGFiLWRlbmllZA"
+            f"arn:aws:ec2:{world.config.region}:{world.config.account_id}:* because no identity-based policy "
+            f"allows the {call.service}:{call.action} action. Encoded authorization failure message: bGFiLWRlbmllZA"
         )
         return ("UnauthorizedOperation", message, 403)
     code = "AccessDenied" if call.protocol == "query" else "AccessDeniedException"

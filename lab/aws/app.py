@@ -56,7 +56,8 @@ def create_app(machines: Machines, config: Config) -> App:
     """
     app = App(World(config=config, machines=machines))
     # moto's own extension point: which class answers at EC2's address.
-    ec2_urls.url_paths["{0}/"] = type("BoundEC2", (LabEC2,), {"world": app.world}).dispatch
+    LabEC2.world = app.world
+    ec2_urls.url_paths["{0}/"] = LabEC2.dispatch
     return app
 
 

@@ -41,13 +41,13 @@ _UBUNTU = "/aws/service/canonical/ubuntu/server/%s/stable/current/%s/hvm/ebs-gp%
 _AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-%s"
 
 
-def _amazon(name: str, parameter: str, root: str, gib: int, user: str, arch: str = "x86_64") -> ImageDef:
+def _amazon(name: str, parameter: str, gib: int, user: str, arch: str = "x86_64") -> ImageDef:
     return ImageDef(
         name=name,
         owner_id="898082745236" if "deeplearning" in parameter else "137112412989",
         owner_alias="amazon",
         ssm_parameters=(parameter,),
-        root_device_name=root,
+        root_device_name="/dev/sda1" if user == "ubuntu" else "/dev/xvda",
         root_gib=gib,
         login_user=user,
         architecture=arch,
@@ -89,26 +89,23 @@ IMAGES = (
     _amazon(
         "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20261112",
         _DLAMI % "ubuntu-24.04",
-        "/dev/sda1",
         75,
         "ubuntu",
     ),
     _amazon(
         "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261112",
         _DLAMI % "ubuntu-22.04",
-        "/dev/sda1",
         75,
         "ubuntu",
     ),
     _amazon(
         "Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023) 20261112",
         _DLAMI % "amazon-linux-2023",
-        "/dev/xvda",
         75,
         "ec2-user",
     ),
-    _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-x86_64", _AL2023 % "x86_64", "/dev/xvda", 8, "ec2-user"),
-    _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-arm64", _AL2023 % "arm64", "/dev/xvda", 8, "ec2-user", "arm64"),
+    _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-x86_64", _AL2023 % "x86_64", 8, "ec2-user"),
+    _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-arm64", _AL2023 % "arm64", 8, "ec2-user", "arm64"),
 )
 
 

@@ -39,7 +39,10 @@ def handle(world: World, reset: Callable[[], None], cloud: Any, environ: Environ
         if method == "GET":
             return 200, _show(world, name, parse_qs(environ.get("QUERY_STRING", "")))
         with world.lock:
-            return 200, _change(world, name, method, args, reset, cloud)
+            if method == "DELETE" and name == "calls":
+                world.calls.clear()
+                return 200, []
+            return 200, _change(world, name, args, reset, cloud)
     except (BadControl, TypeError, ValueError) as err:
         return 400, {"error": f"/lab/{name}: {err}"}
 
@@ -61,10 +64,7 @@ def _show(world: World, name: str, query: dict[str, list[str]]) -> Any:
     return shown[name]()
 
 
-def _change(world: World, name: str, method: str, args: dict[str, Any], reset: Callable[[], None], cloud: Any) -> Any:
-    if name == "calls" and method == "DELETE":
-        world.calls.clear()
-        return []
+def _change(world: World, name: str, args: dict[str, Any], reset: Callable[[], None], cloud: Any) -> Any:
     if name == "reset":
         if args.get("controls"):
             clear(world)

@@ -73,7 +73,7 @@ class Pool:
 
 
 def check(args: dict[str, Any]) -> None:
-    """What CreateFleet refuses as a whole. Source: EC2 API CreateFleet, SpotOptionsRequest; [ERR] InvalidFleetConfig."""
+    """What CreateFleet refuses as a whole. Source: EC2 API CreateFleet, SpotOptionsRequest."""
     kind = args.get("Type") or "maintain"
     if kind not in ("instant", "request", "maintain"):
         raise Refusal("InvalidParameterValue", f"The value '{kind}' is not valid for the parameter Type.")
@@ -187,7 +187,7 @@ def _check_pools(world: World, found: list[Pool]) -> None:
         if known and by_zone.setdefault(known.availability_zone, known.id) != known.id:
             raise Refusal(
                 "InvalidFleetConfig",
-                f"The fleet configuration contains more than one subnet in Availability Zone {known.availability_zone}.",
+                f"The fleet configuration contains more than one subnet of {known.availability_zone}.",
             )
 
 

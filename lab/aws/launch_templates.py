@@ -45,7 +45,7 @@ def describe_version(world: World, template: Any, version: Any) -> dict[str, Any
 
 
 def check(data: dict[str, Any]) -> None:
-    """What CreateLaunchTemplate refuses; most names are only checked at launch. Source: EC2 API CreateLaunchTemplate."""
+    """What EC2 API CreateLaunchTemplate refuses; most names are only checked at launch."""
     rules.user_data(data.get("UserData"))
     if data.get("NetworkInterfaces") and (data.get("SecurityGroupIds") or data.get("SecurityGroups")):
         raise Refusal(

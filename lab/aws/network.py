@@ -45,7 +45,7 @@ def use_addresses(world: World) -> None:
 
 
 def default_network(world: World) -> None:
-    """Default subnets inside the lab's range, when it is not AWS's 172.31.0.0/16. Source: VPC User Guide, default VPC."""
+    """Default subnets in the lab's range when it is not AWS's 172.31.0.0/16. Source: VPC User Guide, default VPC."""
     backend, wanted = world.backend, ipaddress.ip_network(world.config.vpc_cidr)
     if backend.default_vpc.cidr_block == str(wanted):
         return

@@ -312,7 +312,7 @@ def same_zone(volume_id: str, volume_zone: str, instance_id: str, instance_zone:
 
 
 def attachable(volume_id: str, attached: bool, instance_id: str, instance_state: str) -> None:
-    """One attachment, to a running or stopped instance. Source: [API AttachVolume]; [ERR] VolumeInUse, IncorrectState."""
+    """One attachment, to a running or stopped instance. Source: [ERR] VolumeInUse, IncorrectState."""
     if attached:
         raise Refusal("VolumeInUse", f"{volume_id} is already attached to an instance")
     if instance_state not in ("running", "stopped"):
@@ -340,7 +340,7 @@ def deletable_volume(volume_id: str, holder: str | None) -> None:
 
 
 def deletable_group(group_id: str, name: str, used: bool) -> None:
-    """Not the default one, not one in use. Source: [API DeleteSecurityGroup]; [ERR] CannotDelete, DependencyViolation."""
+    """Not the default one, not one in use. Source: [ERR] CannotDelete, DependencyViolation."""
     if name == "default":
         raise Refusal("CannotDelete", f'the specified group: "{group_id}" name: "default" cannot be deleted by a user')
     if used:
@@ -386,7 +386,7 @@ def template_version(found: Any, version: str) -> Any:
 
 
 def quota(world: World, type_name: str, wanted: int, market: str) -> None:
-    """VCPUs of a family group per region. Source: [UG using-spot-limits], [UG ec2-on-demand-instances#limits]; [ERR]."""
+    """VCPUs of a family group per region. Source: [UG using-spot-limits]; [ERR] MaxSpotInstanceCountExceeded."""
     group = prices.quota_group(type_name)
     limit = world.quota.get(group)
     if limit is None:
@@ -431,14 +431,14 @@ def capacity(free: int | None, wanted: int, type_name: str, zone_name: str, mark
         raise Refusal("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
     raise Refusal(
         "InsufficientInstanceCapacity",
-        f"We currently do not have sufficient {type_name} capacity in the Availability Zone you requested ({zone_name}). "
-        f"Our system will be working on provisioning additional capacity. You can currently get {type_name} capacity by "
-        "not specifying an Availability Zone in your request.",
+        f"We currently do not have sufficient {type_name} capacity in the Availability Zone you requested "
+        f"({zone_name}). Our system will be working on provisioning additional capacity. You can currently get "
+        f"{type_name} capacity by not specifying an Availability Zone in your request.",
     )
 
 
 def network_of_request(request: dict[str, Any]) -> None:
-    """Groups and subnet stand at one place. Source: [API RunInstances] NetworkInterfaces; InvalidParameterCombination."""
+    """Groups and subnet stand at one place. Source: [API RunInstances] NetworkInterfaces."""
     if request.get("NetworkInterfaces") and (
         request.get("SecurityGroupIds") or request.get("SubnetId") or request.get("SecurityGroups")
     ):

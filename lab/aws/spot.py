@@ -85,7 +85,7 @@ class SpotRequests(LabResponse):
             "SpotInstanceType": args.get("Type") or "one-time",
             "InstanceInterruptionBehavior": args.get("InstanceInterruptionBehavior") or "terminate",
         }
-        market = {"MarketType": "spot", "SpotOptions": {k: v for k, v in options.items() if v}}
+        market: dict[str, Any] = {"MarketType": "spot", "SpotOptions": {k: v for k, v in options.items() if v}}
         spec = {**(args.get("LaunchSpecification") or {}), "InstanceMarketOptions": market}
         spec["TagSpecifications"] = args.get("TagSpecifications") or []
         if options["SpotInstanceType"] == "persistent" and options["InstanceInterruptionBehavior"] == "terminate":

@@ -58,10 +58,10 @@ def describe(world: World, volume: Any) -> dict[str, Any]:
 def _attachments(world: World, volume: Any) -> list[dict[str, Any]]:
     if not volume.attachment:
         return []
-    return [attachment(world, volume, world.volume_states.get(volume.id, "attached"))]
+    return [attachment(volume, world.volume_states.get(volume.id, "attached"))]
 
 
-def attachment(world: World, volume: Any, state: str) -> dict[str, Any]:
+def attachment(volume: Any, state: str) -> dict[str, Any]:
     """EC2 API VolumeAttachment."""
     held = volume.attachment
     device = held.instance.block_device_mapping.get(held.device)
@@ -147,7 +147,7 @@ class Volumes(LabResponse):
         found, token = filters.page(shapes, args)
         return ActionResult({"Volumes": found, "NextToken": token})
 
-    def describe_volume_status(self) -> ActionResult:
+    def describe_volume_status(self) -> ActionResult:  # type: ignore[override]
         """EC2 API DescribeVolumeStatus: all is well."""
         ids = self.args.get("VolumeIds") or list(self.world.backend.volumes)
         status = [
@@ -176,7 +176,7 @@ class Volumes(LabResponse):
         rules.device_name(device, list(instance.block_device_mapping))
         self.dry_run()
         self.world.backend.attach_volume(volume.id, instance.id, device, False)
-        answer = attachment(self.world, volume, "attaching")
+        answer = attachment(volume, "attaching")
         if instance.state == "running":
             self.world.volume_states[volume.id] = "attaching"
             self.world.machines.attach(views.volume_view(volume, device), instance.id)
@@ -203,7 +203,7 @@ class Volumes(LabResponse):
                 f"Unable to detach root volume '{volume.id}' from instance '{held.instance.id}'",
             )
         self.dry_run()
-        answer = attachment(self.world, volume, "detaching")
+        answer = attachment(volume, "detaching")
         if running:
             self.world.volume_states[volume.id] = "detaching"
             self.world.machines.detach(volume.id, held.instance.id, bool(args.get("Force")))
