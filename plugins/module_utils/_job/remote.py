@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read and write what belongs to a job on the instance: small functions around files and systemctl.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from typing import Any, Callable
+
+from ansible_collections.experiments.spot.plugins.module_utils._job import runner
+from ansible_collections.experiments.spot.plugins.module_utils._job.spec import JOB_ENV, JOB_JSON, UNIT
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import PROPERTIES, Current, parse_show
+
+Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+class RemoteError(Exception):
+    """Something on the instance did not work; the text is for the user."""
+
+
+def runner_source() -> str:
+    """Text of the runner, also from inside the zip in which Ansible sends modules."""
+    loader: Any = runner.__loader__
+    return str(loader.get_source(runner.__name__))
+
+
+def read_text(path: str) -> str | None:
+    """Text of a file, None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return None
+
+
+def write_file(path: str, text: str, mode: int) -> None:
+    """Write a file with its permissions from its first moment on, whole or not at all."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    fd, temporary = tempfile.mkstemp(dir=folder, prefix=".spot-")
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        os.fchmod(stream.fileno(), mode)
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+
+
+def file_differs(path: str, text: str, mode: int) -> bool:
+    """Whether a file has another content or other permissions."""
+    return read_text(path) != text or os.stat(path).st_mode & 0o7777 != mode
+
+
+def read_document() -> dict[str, Any]:
+    """job.json, {} when there is none or it is damaged."""
+    try:
+        document = json.loads(read_text(JOB_JSON) or "{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def read_runs(path: str | None) -> list[dict[str, Any]]:
+    """Runs of a ledger, [] when there is none.
+
+    Raises:
+        RemoteError: it is damaged.
+    """
+    try:
+        runs = runner.read_ledger(path).get("runs", []) if path else []
+    except runner.JobError as error:
+        raise RemoteError(str(error)) from error
+    return [entry for entry in runs if isinstance(entry, dict)]
+
+
+def show_unit(run: Run) -> dict[str, str]:
+    """Properties of the unit, {} where systemd does not answer."""
+    rc, out, _err = run(["systemctl", "show", UNIT, "--property", ",".join(PROPERTIES)])
+    return parse_show(out) if rc == 0 else {}
+
+
+def read_current(run: Run, ledger: str | None, env_text: str | None = None) -> Current:
+    """Everything that a decision needs.
+
+    Args:
+        run: runs a command.
+        ledger: path of the ledger that counts.
+        env_text: the wanted environment file; None does not compare.
+    """
+    same_env = env_text is None or read_text(JOB_ENV) == env_text
+    return Current(show_unit(run), read_document(), same_env, read_runs(ledger))
+
+
+def systemctl(run: Run, *argv: str) -> None:
+    """A systemctl command that must succeed.
+
+    Raises:
+        RemoteError: with what systemd says.
+    """
+    rc, out, err = run(["systemctl", *argv])
+    if rc:
+        raise RemoteError(f"systemctl {' '.join(argv)}: {' '.join((err or out).split()) or f'status {rc}'}")

@@ -1,0 +1,482 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The runner: one container from start to end, with a ledger that says what happened.
+
+It lies on the instance as /usr/local/lib/experiments-spot/job.py and is the main process of the unit
+experiments-spot-job.service, so it needs nothing but Python 3.9 and the docker command.
+`job.py /etc/experiments-spot/job.json` pulls the image, runs the container, passes SIGTERM on as `docker stop`,
+enforces the time limit and writes every change of state to the ledger.
+
+Exit status: that of the container (also 125-127 of docker run); 143 stopped; 69 image or engine; 73 ledger; 78 file.
+Source of these numbers: sysexits.h, docker run reference ("Exit status"), systemd.exec ("Process Exit Codes").
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from datetime import datetime, timezone
+from typing import Any, Callable
+
+EX_UNAVAILABLE = 69
+EX_CANTCREAT = 73
+EX_CONFIG = 78
+EX_STOPPED = 143
+
+SCHEMA = 1
+OPEN_STATES = ("starting", "pulling", "running")
+KEPT_RUNS = 200
+# docker stop waits as long as the grace says and then kills; this is for the engine itself.
+ENGINE_SLACK = 10
+STDERR_TAIL = 8192
+
+# What docker pull says -> what it means and what to do. The first match counts.
+PULL_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("no space left",),
+        "no space left on the engine's disk: give a larger image.root_volume_size, or docker system prune",
+    ),
+    (
+        ("no matching manifest",),
+        "not made for this machine's processor: build it for this platform or choose another type",
+    ),
+    (
+        ("toomanyrequests", "rate limit"),
+        "refused, the registry's rate limit is reached: log in or use another registry",
+    ),
+    (
+        (
+            "unauthorized",
+            "no basic auth",
+            "access denied",
+            "access to the resource is denied",
+            "403 forbidden",
+            "denied:",
+        ),
+        "refused (denied): the name is wrong, or the registry needs a login that this instance does not have",
+    ),
+    (
+        ("manifest unknown", "not found", "does not exist", "name unknown", "404"),
+        "not found: correct job.image or push it",
+    ),
+    (("invalid reference format",), "no valid image name: correct job.image"),
+    (
+        ("http response to https client",),
+        "the registry does not speak HTTPS: name it in docker's insecure-registries",
+    ),
+    (
+        ("no such host", "refused", "timeout", "timed out", "unreachable", "temporary failure", "tls", "x509", "eof"),
+        "the registry is unreachable: check its name, the network and the security group",
+    ),
+)
+ENGINE_DOWN = ("cannot connect to the docker daemon", "is the docker daemon running", "permission denied while trying")
+
+
+class JobError(Exception):
+    """The run cannot go on; `status` is the runner's exit status, the text is one line for the user."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def now() -> str:
+    """Time as the ledger has it: ISO 8601, UTC, seconds."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def say(text: str) -> None:
+    """One line of the runner itself in the journal."""
+    print(f"experiments-spot: {text}", flush=True)
+
+
+def one_line(text: str) -> str:
+    """The last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "--help" not in line]
+    return lines[-1] if lines else ""
+
+
+# ---- ledger --------------------
+
+
+def read_ledger(path: str) -> dict[str, Any]:
+    """The ledger, {} when there is none.
+
+    Raises:
+        JobError: it is there but cannot be read, or is no ledger.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            ledger = json.load(stream)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise JobError(
+            f"the ledger {path} cannot be read: {error}; move it away to begin a new one", EX_CANTCREAT
+        ) from error
+    if not isinstance(ledger, dict) or not isinstance(ledger.get("runs", []), list):
+        raise JobError(f"{path} is no ledger; move it away to begin a new one", EX_CANTCREAT)
+    return ledger
+
+
+def write_ledger(path: str, ledger: dict[str, Any]) -> None:
+    """Write the ledger so that it is always whole: temporary file, fsync, rename, fsync of the directory.
+
+    The directory is never made here: where the volume is not mounted the root disk must not take its place.
+
+    Raises:
+        JobError: disk full, read-only, not allowed.
+    """
+    folder = os.path.dirname(path)
+    try:
+        fd, temporary = tempfile.mkstemp(dir=folder, prefix=".ledger-")
+        try:
+            with os.fdopen(fd, "w", encoding="utf-8") as stream:
+                json.dump(ledger, stream, indent=1)
+                stream.write("\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        directory = os.open(folder, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+    except OSError as error:
+        raise JobError(
+            f"the ledger {path} cannot be written: {error.strerror}; {_ledger_tip(error)}", EX_CANTCREAT
+        ) from error
+
+
+def _ledger_tip(error: OSError) -> str:
+    if error.errno == 28:
+        return "free space on that volume or make it larger"
+    return "check that the volume of job.state_dir is mounted and writable"
+
+
+def close_lost_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that an earlier runner left open become failed: instance or runner ended without a word."""
+    end = {"state": "failed", "finished": now(), "message": "ended without a word (instance or runner lost)"}
+    return [{**run, **end} if run.get("state") in OPEN_STATES else run for run in runs]
+
+
+class Ledger:
+    """The ledger of this job and the entry of this run."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.path = str(spec["ledger"])
+        self.entry: dict[str, Any] = {key: spec.get(key) for key in ("generation", "rank", "instance_id", "image")}
+        self.entry.update(spec_sha256=spec.get("spec_sha256"), state="starting", exit_code=None)
+        self.entry.update(started=now(), finished=None, message="")
+        earlier = close_lost_runs(read_ledger(self.path).get("runs", []))
+        self.data = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
+        self.data = {"schema": SCHEMA, **self.data, "runs": [*earlier, self.entry][-KEPT_RUNS:]}
+        write_ledger(self.path, self.data)
+
+    def note(self, **changes: Any) -> None:
+        """Change the entry of this run on disk."""
+        self.entry.update(changes)
+        write_ledger(self.path, self.data)
+
+    def end(self, state: str, exit_code: int | None, message: str) -> None:
+        """Close the entry. A full disk must not hide how the job ended: then the journal says it."""
+        try:
+            self.note(state=state, exit_code=exit_code, finished=now(), message=message)
+        except JobError as error:
+            say(f"{error}; the run was: {state}, exit code {exit_code}")
+            raise
+
+
+# ---- docker --------------------
+
+
+def load_spec(path: str) -> dict[str, Any]:
+    """The job from its file.
+
+    Raises:
+        JobError: missing, no JSON, or without what a run needs.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            spec = json.load(stream)
+    except (OSError, ValueError) as error:
+        raise JobError(f"{path} cannot be read: {error}", EX_CONFIG) from error
+    missing = [key for key in ("image", "container", "ledger", "state_dir") if not spec.get(key)]
+    if missing:
+        raise JobError(f"{path} lacks {', '.join(missing)}", EX_CONFIG)
+    return dict(spec)
+
+
+def grace_of(spec: dict[str, Any]) -> int:
+    """Seconds between SIGTERM and SIGKILL."""
+    grace = spec.get("stop_grace")
+    return 60 if grace is None else int(grace)
+
+
+def docker(*argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a docker command and keep what it says.
+
+    Raises:
+        JobError: there is no docker command.
+    """
+    try:
+        return subprocess.run(["docker", *argv], capture_output=True, text=True, check=False, errors="replace")
+    except FileNotFoundError as error:
+        raise JobError("docker is not installed on this instance; set runtime.docker: true", EX_UNAVAILABLE) from error
+
+
+def is_pinned(image: str) -> bool:
+    """Whether the name says exactly which image: then a local one is the right one."""
+    return "@sha256:" in image
+
+
+def pull_reason(image: str, stderr: str) -> str:
+    """One line: why an image was not pulled, and what to do."""
+    text = stderr.lower().replace(image.lower(), "")
+    if any(sign in text for sign in ENGINE_DOWN):
+        return f"docker does not answer: {one_line(stderr)}; look at systemctl status docker"
+    for signs, meaning in PULL_REASONS:
+        if any(sign in text for sign in signs):
+            return f"image {image} was not pulled: {meaning} ({one_line(stderr)})"
+    return f"image {image} was not pulled: {one_line(stderr)}"
+
+
+def get_image(spec: dict[str, Any], pull: Callable[[str], tuple[int, str]], present: Callable[[str], bool]) -> None:
+    """Have the image: `missing` pulls only what is not there, `always` asks the registry unless the name has a digest.
+
+    A tag whose registry does not answer is served by the local image, and the journal says so.
+
+    Raises:
+        JobError: no image.
+    """
+    image = spec["image"]
+    is_there = present(image)
+    if is_there and (is_pinned(image) or spec.get("pull") == "missing"):
+        return
+    status, stderr = pull(image)
+    if status == 0:
+        return
+    reason = pull_reason(image, stderr)
+    if is_there and "unreachable" in reason:
+        say(f"{reason}; the copy on this instance is used")
+        return
+    raise JobError(reason, EX_UNAVAILABLE)
+
+
+def has_nvidia() -> bool:
+    """Whether the engine can give a container the GPUs: by NVIDIA's runtime or by CDI."""
+    info = docker("info", "--format", "{{json .Runtimes}} {{json .CDISpecDirs}}")
+    if "nvidia" in info.stdout:
+        return True
+    return any(os.path.exists(os.path.join(folder, "nvidia.yaml")) for folder in ("/var/run/cdi", "/etc/cdi"))
+
+
+def run_argv(spec: dict[str, Any], gpus: bool) -> list[str]:
+    """The docker run command of a job."""
+    state_dir = str(spec["state_dir"])
+    grace = grace_of(spec)
+    argv = ["docker", "run", "--rm", "--init", "--name", str(spec["container"]), "--stop-timeout", str(grace)]
+    argv += ["--label", f"experiments.spot={spec.get('experiment')}", "--log-driver", "none"]
+    argv += ["--network", str(spec.get("network") or "bridge")]
+    for key in ("env_file", "workdir", "user", "shm_size"):
+        argv += [f"--{key.replace('_', '-')}", str(spec[key])] if spec.get(key) else []
+    argv += ["--gpus", "all"] if gpus else []
+    for mount in [f"{state_dir}:{state_dir}", *(spec.get("mounts") or [])]:
+        argv += ["--volume", str(mount)]
+    return [*argv, *map(str, spec.get("extra_args") or []), str(spec["image"]), *map(str, spec.get("command") or [])]
+
+
+def wants_gpus(spec: dict[str, Any], nvidia: Callable[[], bool]) -> bool:
+    """`all` insists, `none` declines, `auto` takes them where there are any."""
+    wish = spec.get("gpus") or "auto"
+    return wish == "all" or (wish == "auto" and nvidia())
+
+
+def explain(exit_code: int, stderr: str) -> str:
+    """What an exit code of docker run means, '' for an ordinary one."""
+    said = one_line(stderr)
+    if exit_code == 125:
+        return f"docker could not start the container: {said}"
+    if exit_code in (126, 127):
+        what = "cannot be run (permissions, format)" if exit_code == 126 else "is not in the image"
+        return f"the command {what}: {said}"
+    if exit_code == 137:
+        return "killed by SIGKILL: most often the memory of the instance was not enough"
+    return f"ended by signal {exit_code - 128}" if 128 < exit_code < 160 else ""
+
+
+# ---- one run --------------------
+
+
+def wait_child(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a child ends within that time."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+class Run:
+    """One container. `wake` is set by whatever ends the waiting: its end, a signal; the time limit is the timeout."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.ledger: Ledger | None = None
+        self.wake = threading.Event()
+        self.stopped_by = ""
+        self.ended_by = ""
+        self.stderr = b""
+        self.grace = grace_of(spec)
+
+    def on_signal(self, number: int, frame: Any) -> None:
+        """SIGTERM or SIGINT: end in order."""
+        del frame
+        self.stopped_by = self.stopped_by or signal.Signals(number).name
+        self.wake.set()
+
+    def note(self, state: str) -> None:
+        """Write a new state of this run."""
+        if self.ledger is not None:
+            self.ledger.note(state=state)
+
+    def check_stop(self) -> None:
+        """Raise when a signal came before the container was there."""
+        if self.stopped_by:
+            raise JobError(f"stopped by {self.stopped_by} before the container ran", EX_STOPPED)
+
+    def pull(self, image: str) -> tuple[int, str]:
+        """docker pull with its progress in the journal; a signal ends it."""
+        self.note("pulling")
+        say(f"pulling {image}")
+        child = subprocess.Popen(
+            ["docker", "pull", "--quiet", image], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        pump = threading.Thread(target=self._drain, args=(child,), daemon=True)
+        pump.start()
+        self._wait(child, None)
+        if child.poll() is None:
+            child.terminate()
+            child.wait()
+        pump.join(ENGINE_SLACK)
+        self.check_stop()
+        return child.returncode, self.stderr.decode(errors="replace")
+
+    def _drain(self, child: subprocess.Popen[bytes], copy_to: int | None = None) -> None:
+        """Read stderr to its end, keep the tail, hand it on piece by piece (progress bars have no line ends)."""
+        assert child.stderr is not None
+        self.stderr = b""
+        while True:
+            piece = os.read(child.stderr.fileno(), 65536)
+            if not piece:
+                return
+            self.stderr = (self.stderr + piece)[-STDERR_TAIL:]
+            if copy_to is not None:
+                os.write(copy_to, piece)
+
+    def _wait(self, child: subprocess.Popen[bytes], timeout: float | None) -> None:
+        """Until the child ends, a signal comes, or the time is over."""
+
+        def watch() -> None:
+            child.wait()
+            self.wake.set()
+
+        threading.Thread(target=watch, daemon=True).start()
+        self.wake.wait(timeout)
+        if not self.stopped_by:
+            self.wake.clear()
+
+    def container(self) -> int:
+        """Run the container to its end; returns its exit code."""
+        spec = self.spec
+        argv = run_argv(spec, wants_gpus(spec, has_nvidia))
+        self.check_stop()
+        self.note("running")
+        say(f"running {spec['image']} as {spec['container']}")
+        child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        pump = threading.Thread(target=self._drain, args=(child, 2), daemon=True)
+        pump.start()
+        limit = spec.get("time_limit")
+        self._wait(child, float(limit) if limit else None)
+        if child.poll() is None:
+            self.ended_by = self.stopped_by or f"the time limit of {limit} s"
+            self.stop(child)
+        pump.join(ENGINE_SLACK)
+        return child.returncode
+
+    def stop(self, child: subprocess.Popen[bytes]) -> None:
+        """docker stop with the grace; what is still there after that is killed."""
+        say(f"stopping the container within {self.grace} s ({self.ended_by})")
+        name = str(self.spec["container"])
+        for attempt in range(ENGINE_SLACK):
+            stopped = docker("stop", "-t", str(self.grace), name)
+            # docker run may not have made the container yet: then this is asked again.
+            if wait_child(child, ENGINE_SLACK if stopped.returncode == 0 else 1):
+                return
+            say(f"docker stop, attempt {attempt + 1}: {one_line(stopped.stderr) or 'the container is still there'}")
+        docker("rm", "--force", name)
+        if not wait_child(child, ENGINE_SLACK):
+            child.kill()
+            child.wait()
+
+    def outcome(self, exit_code: int) -> tuple[str, int, str]:
+        """State, the runner's exit status and the message of a container that ended."""
+        if self.ended_by and self.stopped_by:
+            return "stopped", EX_STOPPED, f"stopped by {self.stopped_by}, the container ended with {exit_code}"
+        if self.ended_by:
+            return "failed", exit_code or 1, f"stopped: {self.ended_by} is reached"
+        if exit_code == 0:
+            return "succeeded", 0, ""
+        return "failed", exit_code, explain(exit_code, self.stderr.decode(errors="replace"))
+
+
+def work(run: Run, ledger: Ledger) -> int:
+    """Image, stale container, container, ledger; returns the runner's exit status."""
+    spec = run.spec
+    get_image(spec, run.pull, lambda image: docker("image", "inspect", "--format", "ok", image).returncode == 0)
+    run.check_stop()
+    # A runner that was killed may have left its container behind: two of them must never write the same checkpoints.
+    if docker("container", "inspect", "--format", "ok", spec["container"]).returncode == 0:
+        say(f"removing the container {spec['container']} that an earlier run left behind")
+        docker("rm", "--force", spec["container"])
+    exit_code = run.container()
+    state, status, message = run.outcome(exit_code)
+    ledger.end(state, exit_code, message)
+    say(f"{state}, exit code {exit_code}{': ' if message else ''}{message}")
+    return status
+
+
+def main(argv: list[str]) -> int:
+    """Run the job of a file; every failure is one line in the journal and, where it can be, in the ledger."""
+    ledger = None
+    try:
+        spec = load_spec(argv[1] if len(argv) > 1 else "/etc/experiments-spot/job.json")
+        run = Run(spec)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, run.on_signal)
+        run.ledger = ledger = Ledger(spec)
+        return work(run, ledger)
+    except JobError as error:
+        say(f"{'stopped' if error.status == EX_STOPPED else 'failed'}: {error}")
+        if ledger is not None and error.status != EX_CANTCREAT:
+            close_entry(ledger, error)
+        return error.status
+
+
+def close_entry(ledger: Ledger, error: JobError) -> None:
+    """Write a failure before the container into the ledger; a ledger that cannot be written was said already."""
+    try:
+        ledger.end("stopped" if error.status == EX_STOPPED else "failed", None, str(error))
+    except JobError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a job does now, from its unit and its ledger, and whether it must be started. Pure functions.
+
+PRIVATE to the collection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.experiments.spot.plugins.module_utils._job.runner import (
+    EX_CANTCREAT,
+    EX_CONFIG,
+    OPEN_STATES,
+)
+
+PROPERTIES = ("LoadState", "ActiveState", "SubState", "ExecMainStatus", "Result", "NeedDaemonReload", "InvocationID")
+ACTIVE = ("active", "activating", "reloading")
+
+
+@dataclass(frozen=True)
+class Current:
+    """What is on the instance.
+
+    Attributes:
+        unit: properties of the unit (systemctl show).
+        document: content of job.json, {} when there is none.
+        same_env: the environment file is the wanted one.
+        runs: the runs of the ledger.
+    """
+
+    unit: dict[str, str] = field(default_factory=dict)
+    document: dict[str, Any] = field(default_factory=dict)
+    same_env: bool = True
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """`action` is none, start or restart; `error` forbids all."""
+
+    action: str = "none"
+    reason: str = ""
+    error: str = ""
+
+
+def parse_show(text: str) -> dict[str, str]:
+    """Output of systemctl show."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def is_active(unit: dict[str, str]) -> bool:
+    """Whether the runner runs."""
+    return unit.get("ActiveState") in ACTIVE
+
+
+def is_finished(run: dict[str, Any]) -> bool:
+    """Whether the job itself came to its end: a run that never reached its container, or was stopped, has not."""
+    state = run.get("state")
+    return state == "succeeded" or (state == "failed" and run.get("exit_code") is not None)
+
+
+def is_of(run: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Whether a run is one of this spec on this instance in this generation."""
+    keys = ("spec_sha256", "instance_id", "generation")
+    return all(run.get(key) == document.get(key) for key in keys)
+
+
+def changed_keys(old: dict[str, Any], new: dict[str, Any], same_env: bool) -> list[str]:
+    """What differs between two job documents, for the user."""
+    keys = sorted(key for key in {*old, *new} - {"spec_sha256", "schema"} if old.get(key) != new.get(key))
+    return keys if same_env else [*keys, "env"]
+
+
+def decide(document: dict[str, Any], current: Current, rerun: bool) -> Decision:
+    """Whether the job must be started.
+
+    Args:
+        document: the wanted job.json.
+        current: what is there.
+        rerun: the user asked for another run.
+    """
+    same = current.document.get("spec_sha256") == document["spec_sha256"] and current.same_env
+    if is_active(current.unit):
+        return _decide_running(document, current, same, rerun)
+    last = current.runs[-1] if current.runs else {}
+    if rerun or not same or not is_of(last, document) or not is_finished(last):
+        return Decision("start", "asked for" if rerun else "not run yet")
+    outcome = f"{last['state']}, exit code {last.get('exit_code')}"
+    return Decision("none", f"this job has run here already ({outcome}); -e rerun=true runs it again")
+
+
+def _decide_running(document: dict[str, Any], current: Current, same: bool, rerun: bool) -> Decision:
+    if rerun:
+        return Decision("restart", "asked for")
+    if same:
+        return Decision("none", "running")
+    keys = ", ".join(changed_keys(current.document, document, current.same_env)) or "spec"
+    running = current.document.get("job", "a job")
+    return Decision(
+        error=f"{running} is running with another spec (changed: {keys}). Wait for it, or stop it and start the new"
+        " one with -e rerun=true"
+    )
+
+
+def summary(current: Current) -> dict[str, Any]:
+    """The job's state for people and programs, wherever ledger and unit disagree settled by what really runs.
+
+    Returns:
+        job, experiment, state, exit_code, message, started, finished, image, generation, rank, instance_id,
+        unit_active; every value None when nothing was ever started here.
+    """
+    document, unit = current.document, current.unit
+    active = is_active(unit)
+    last = dict(current.runs[-1]) if current.runs else {}
+    if not is_of(last, document):
+        last = {}
+    keys = ("state", "exit_code", "message", "started", "finished", "image", "generation", "rank", "instance_id")
+    found = {key: last.get(key, document.get(key)) for key in keys}
+    found.update(_settle(unit, last, active, bool(document)))
+    return {
+        "job": document.get("job"),
+        "experiment": document.get("experiment"),
+        **found,
+        "unit_active": active,
+    }
+
+
+def _settle(unit: dict[str, str], last: dict[str, Any], active: bool, known: bool) -> dict[str, Any]:
+    """What the unit knows better than the last entry of the ledger."""
+    is_open = last.get("state") in OPEN_STATES
+    status = int(unit.get("ExecMainStatus") or 0)
+    if active:
+        fresh = {"state": "starting", "exit_code": None, "message": "", "started": None, "finished": None}
+        return {} if is_open else fresh
+    if is_open:
+        return {
+            "state": "failed",
+            "exit_code": status or None,
+            "message": "ended without a word (runner or engine lost)",
+        }
+    if status in (EX_CANTCREAT, EX_CONFIG) and last.get("exit_code") != status:
+        what = "the ledger cannot be written" if status == EX_CANTCREAT else "the job's file is not usable"
+        return {"state": "failed", "exit_code": status, "message": f"{what}; the log says why"}
+    if known and not last and unit.get("Result") not in (None, "success"):
+        return {"state": "failed", "exit_code": status or None, "message": f"the unit failed: {unit['Result']}"}
+    return {}

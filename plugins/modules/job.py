@@ -1,0 +1,350 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: start, stop or remove the job of an instance."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: job
+short_description: Start, stop or remove the job of an instance
+version_added: 0.1.0
+author:
+  - experiments.spot authors (@experiments-spot)
+description:
+  - Runs on the instance. Writes the runner, the job's file, its environment and a systemd unit, and starts the unit.
+    The unit owns the container from then on, so that the controller may vanish at any moment.
+  - The module returns as soon as the job runs. M(experiments.spot.job_info) tells what became of it.
+  - A job that runs with the same spec, or has come to its end with it on this instance, is left alone.
+    A run that was stopped or never reached its container is started again.
+options:
+  experiment:
+    description: Name of the experiment. Required for O(state=started).
+    type: str
+  name:
+    description: Name of the job.
+    type: str
+    default: job
+  generation:
+    description: Generation of the instance.
+    type: int
+    default: 1
+  rank:
+    description: Rank of the instance within its experiment.
+    type: int
+    default: 0
+  count:
+    description: Number of instances of the experiment.
+    type: int
+    default: 1
+  instance_id:
+    description: ID of the instance, written into the ledger.
+    type: str
+  spec:
+    description: The container and its limits. Required for O(state=started).
+    type: dict
+    suboptions:
+      image:
+        description: Image, with a tag or a digest.
+        type: str
+      command:
+        description: Arguments of the container. None runs the image's own.
+        type: list
+        elements: str
+      workdir:
+        description: Working directory in the container.
+        type: str
+      mounts:
+        description: Further mounts, V(/on/the/host:/in/the/container[:ro]). O(spec.state_dir) is always mounted.
+        type: list
+        elements: str
+      user:
+        description: User in the container, as V(uid:gid) or a name of the image.
+        type: str
+      shm_size:
+        description: Size of C(/dev/shm), such as V(8g).
+        type: str
+      gpus:
+        description: V(auto) gives all GPUs to the container where there are any, V(all) insists on them.
+        type: str
+        choices: [auto, none, all]
+        default: auto
+      state_dir:
+        description: Directory of checkpoints and ledger, mounted in the container at the same path.
+        type: path
+      stop_grace:
+        description: Seconds between SIGTERM and SIGKILL.
+        type: int
+        default: 60
+      time_limit:
+        description: Seconds after which a run is stopped and counts as failed.
+        type: int
+      network:
+        description: Network of the container.
+        type: str
+        choices: [bridge, host]
+        default: bridge
+      extra_args:
+        description: Further arguments of C(docker run).
+        type: list
+        elements: str
+      pull:
+        description:
+          - V(always) asks the registry at each run, except for an image that is named by its digest and is there.
+          - V(missing) asks only for an image that is not there.
+        type: str
+        choices: [always, missing]
+        default: always
+  env:
+    description:
+      - Environment of the container as V(NAME=value). Written to a file that only root can read, and never shown.
+    type: list
+    elements: str
+    default: []
+  owner:
+    description: User (name or number) to whom a new O(spec.state_dir) belongs.
+    type: str
+  group:
+    description: Group (name or number) to which a new O(spec.state_dir) belongs.
+    type: str
+  rerun:
+    description: Run the job once more, even if it has come to its end; stop it first if it runs.
+    type: bool
+    default: false
+  state:
+    description:
+      - V(started) as described. V(stopped) ends a running job with its grace.
+      - V(absent) also removes unit, runner and files. The ledger stays.
+    type: str
+    choices: [started, stopped, absent]
+    default: started
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying the target.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: full
+    details: [The environment is not part of it.]
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: partial
+    details: [Not with O(rerun=true).]
+"""
+
+EXAMPLES = r"""
+- name: Start the job
+  experiments.spot.job:
+    experiment: mnist
+    instance_id: i-0123456789abcdef0
+    spec:
+      image: ghcr.io/alice/train:3
+      command: [python, train.py, --epochs, "10"]
+      mounts: ["/home/ubuntu/code:/code:ro"]
+      state_dir: /mnt/data/mnist
+      time_limit: 36000
+    env: ["SPOT_STATE_DIR=/mnt/data/mnist", "WANDB_API_KEY={{ lookup('env', 'WANDB_API_KEY') }}"]
+
+- name: Stop it
+  experiments.spot.job:
+    state: stopped
+"""
+
+RETURN = r"""
+action:
+  description: What was done, or would be done in check mode.
+  type: str
+  returned: success
+  sample: start
+reason:
+  description: Why.
+  type: str
+  returned: success
+  sample: not run yet
+state_dir:
+  description: Directory of checkpoints and ledger.
+  type: str
+  returned: success and state=started
+  sample: /mnt/data/mnist
+ledger_path:
+  description: Path of the ledger.
+  type: str
+  returned: success and state=started
+  sample: /mnt/data/mnist/ledger.json
+written:
+  description: Files that were written.
+  type: list
+  elements: str
+  returned: success
+  sample: [/etc/experiments-spot/job.json]
+"""
+
+import os
+import shutil
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.experiments.spot.plugins.module_utils._job import remote
+from ansible_collections.experiments.spot.plugins.module_utils._job.spec import (
+    CONF_DIR,
+    JOB_ENV,
+    JOB_JSON,
+    RUNNER_DIR,
+    RUNNER_PATH,
+    UNIT,
+    UNIT_PATH,
+    check_spec,
+    env_text,
+    job_document,
+    json_text,
+    unit_text,
+)
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import Current, Decision, decide, is_active
+
+SPEC_OPTIONS: dict[str, Any] = {
+    "image": {"type": "str"},
+    "command": {"type": "list", "elements": "str"},
+    "workdir": {"type": "str"},
+    "mounts": {"type": "list", "elements": "str"},
+    "user": {"type": "str"},
+    "shm_size": {"type": "str"},
+    "gpus": {"type": "str", "choices": ["auto", "none", "all"], "default": "auto"},
+    "state_dir": {"type": "path"},
+    "stop_grace": {"type": "int", "default": 60},
+    "time_limit": {"type": "int"},
+    "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
+    "extra_args": {"type": "list", "elements": "str"},
+    "pull": {"type": "str", "choices": ["always", "missing"], "default": "always"},
+}
+
+
+def wanted_files(params: dict[str, Any], document: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    """Path to text and permissions of everything that a job consists of."""
+    return {
+        RUNNER_PATH: (remote.runner_source(), 0o644),
+        JOB_JSON: (json_text(document), 0o644),
+        JOB_ENV: (env_text(params["env"]), 0o600),
+        UNIT_PATH: (unit_text(document), 0o644),
+    }
+
+
+def make_state_dir(module: AnsibleModule, path: str) -> bool:
+    """Make the state directory; one that exists keeps its owner."""
+    if os.path.isdir(path):
+        return False
+    if not module.check_mode:
+        os.makedirs(path, mode=0o755)
+        owner, group = (int(v) if v and v.isdigit() else v for v in (module.params["owner"], module.params["group"]))
+        if owner or group:
+            shutil.chown(path, owner or None, group or None)  # type: ignore[arg-type]
+    return True
+
+
+def start(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
+    """state=started."""
+    params = module.params
+    errors = check_spec(params["spec"], params["env"])
+    if errors:
+        raise remote.RemoteError("; ".join(errors))
+    document = job_document(params)
+    current = remote.read_current(run, document["ledger"], env_text(params["env"]))
+    decision = decide(document, current, params["rerun"])
+    if decision.error:
+        raise remote.RemoteError(decision.error)
+    known = {"state_dir": document["state_dir"], "ledger_path": document["ledger"]}
+    if decision.action == "none":
+        return result(decision, [], {}, {}) | known
+    files = wanted_files(params, document)
+    written = sorted(path for path, (text, mode) in files.items() if is_different(path, text, mode))
+    if not module.check_mode:
+        if decision.action == "restart":
+            remote.systemctl(run, "stop", UNIT)
+        make_state_dir(module, document["state_dir"])
+        for path in written:
+            remote.write_file(path, *files[path])
+        if UNIT_PATH in written or current.unit.get("NeedDaemonReload") == "yes":
+            remote.systemctl(run, "daemon-reload")
+        remote.systemctl(run, "start", UNIT)
+    before = {"job": current.document, "running": is_active(current.unit)}
+    return result(decision, written, before, {"job": document, "running": True}) | known
+
+
+def is_different(path: str, text: str, mode: int) -> bool:
+    """Whether a file is missing or not as wanted."""
+    return not os.path.exists(path) or remote.file_differs(path, text, mode)
+
+
+def stop(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
+    """state=stopped and state=absent."""
+    current = Current(remote.show_unit(run), remote.read_document())
+    active = is_active(current.unit) or current.unit.get("ActiveState") == "deactivating"
+    absent = module.params["state"] == "absent"
+    paths = [path for path in (UNIT_PATH, JOB_JSON, JOB_ENV, RUNNER_PATH) if absent and os.path.exists(path)]
+    if not module.check_mode:
+        if active:
+            remote.systemctl(run, "stop", UNIT)
+        remove(run, paths)
+    action = "remove" if paths else "stop" if active else "none"
+    before = {"job": current.document, "running": active}
+    after = {"job": {} if absent else current.document, "running": False}
+    return result(Decision(action, "asked for" if action != "none" else "not running"), paths, before, after)
+
+
+def remove(run: remote.Run, paths: list[str]) -> None:
+    """Remove files, their directories once empty, and the unit from systemd's memory."""
+    for path in paths:
+        os.unlink(path)
+    for folder in (CONF_DIR, RUNNER_DIR):
+        if paths and os.path.isdir(folder) and not os.listdir(folder):
+            os.rmdir(folder)
+    if UNIT_PATH in paths:
+        remote.systemctl(run, "daemon-reload")
+
+
+def result(decision: Decision, written: list[str], before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The module's answer."""
+    return {
+        "changed": decision.action != "none",
+        "action": decision.action,
+        "reason": decision.reason,
+        "written": written,
+        "diff": {"before": before, "after": after},
+    }
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "experiment": {"type": "str"},
+            "name": {"type": "str", "default": "job"},
+            "generation": {"type": "int", "default": 1},
+            "rank": {"type": "int", "default": 0},
+            "count": {"type": "int", "default": 1},
+            "instance_id": {"type": "str"},
+            "spec": {"type": "dict", "options": SPEC_OPTIONS},
+            # A list of NAME=value, because Ansible hides each hidden string wherever it occurs: a hidden "0" or "1"
+            # would make every other output unreadable.
+            "env": {"type": "list", "elements": "str", "default": [], "no_log": True},
+            "owner": {"type": "str"},
+            "group": {"type": "str"},
+            "rerun": {"type": "bool", "default": False},
+            "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
+        },
+        required_if=[("state", "started", ("experiment", "spec"))],
+        supports_check_mode=True,
+    )
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
+        return rc, out, err
+
+    try:
+        module.exit_json(**(start(module, run) if module.params["state"] == "started" else stop(module, run)))
+    except (remote.RemoteError, OSError, LookupError) as error:
+        module.fail_json(msg=f"job: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Ansible module: tell what the job of an instance does and did."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: job_info
+short_description: Tell what the job of an instance does and did
+version_added: 0.1.0
+author:
+  - experiments.spot authors (@experiments-spot)
+description:
+  - Runs on the instance. Joins ledger, unit and journal of the job that M(experiments.spot.job) started.
+  - An instance on which no job was ever started is no error; then RV(state) is null.
+options:
+  log_lines:
+    description: Lines of the end of the job's log to return. V(0) does not ask for the log.
+    type: int
+    default: 20
+  state_dir:
+    description: Where to look for the ledger when no job was started on this instance yet.
+    type: path
+attributes:
+  check_mode:
+    description: Can run in check_mode and return changed status prediction without modifying the target.
+    support: full
+    details: [This module changes nothing.]
+  diff_mode:
+    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
+    support: N/A
+    details: [This module changes nothing.]
+  idempotent:
+    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Look at the job
+  experiments.spot.job_info:
+    log_lines: 50
+  register: job
+"""
+
+RETURN = r"""
+job:
+  description: Name of the job, null when none was started on this instance.
+  type: str
+  returned: success
+experiment:
+  description: Name of the experiment.
+  type: str
+  returned: success
+state:
+  description: V(starting), V(pulling), V(running), V(succeeded), V(failed), V(stopped), or null.
+  type: str
+  returned: success
+  sample: running
+exit_code:
+  description: Exit code of the container, or of the runner when it ended without a word. Null before the end.
+  type: int
+  returned: success
+message:
+  description: One line that explains a failure.
+  type: str
+  returned: success
+started:
+  description: Begin of the last run, ISO 8601 UTC.
+  type: str
+  returned: success
+  sample: "2026-01-02T03:04:05Z"
+finished:
+  description: End of the last run, null before it.
+  type: str
+  returned: success
+image:
+  description: Image of the last run.
+  type: str
+  returned: success
+generation:
+  description: Generation of the last run.
+  type: int
+  returned: success
+rank:
+  description: Rank of this instance.
+  type: int
+  returned: success
+instance_id:
+  description: This instance, as the job was told.
+  type: str
+  returned: success
+runs:
+  description: All runs of the ledger, oldest first.
+  type: list
+  elements: dict
+  returned: success
+unit_active:
+  description: Whether the runner is running.
+  type: bool
+  returned: success
+ledger_path:
+  description: Path of the ledger.
+  type: str
+  returned: success
+log_tail:
+  description: Last lines of the last run's log.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.experiments.spot.plugins.module_utils._job import remote
+from ansible_collections.experiments.spot.plugins.module_utils._job.spec import UNIT
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import Current, summary
+
+
+def log_argv(lines: int, invocation: str | None) -> list[str]:
+    """The journalctl command for the job's own output, of its last run where systemd still knows it."""
+    match = f"_SYSTEMD_INVOCATION_ID={invocation}" if invocation else f"_SYSTEMD_UNIT={UNIT}"
+    return ["journalctl", "--no-pager", "--quiet", "--output", "cat", "--lines", str(lines), match]
+
+
+def read_log(run: remote.Run, lines: int, invocation: str | None) -> list[str]:
+    """End of the log, [] where there is no journal."""
+    if lines <= 0:
+        return []
+    rc, out, _err = run(log_argv(lines, invocation))
+    return out.splitlines() if rc == 0 else []
+
+
+def gather(params: dict[str, Any], run: remote.Run) -> dict[str, Any]:
+    """Everything about the job; a damaged ledger becomes the message."""
+    document = remote.read_document()
+    folder = params["state_dir"]
+    ledger = document.get("ledger") or (os.path.join(folder, "ledger.json") if folder else None)
+    unit = remote.show_unit(run)
+    problem = ""
+    try:
+        runs = remote.read_runs(ledger)
+    except remote.RemoteError as error:
+        runs, problem = [], str(error)
+    found = summary(Current(unit, document, True, runs))
+    found["message"] = problem or found["message"]
+    log = read_log(run, params["log_lines"], unit.get("InvocationID")) if document else []
+    return {**found, "runs": runs, "ledger_path": ledger, "log_tail": log}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={"log_lines": {"type": "int", "default": 20}, "state_dir": {"type": "path"}},
+        supports_check_mode=True,
+    )
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        if module.get_bin_path(argv[0]) is None:
+            return 127, "", f"no {argv[0]}"
+        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
+        return rc, out, err
+
+    try:
+        module.exit_json(changed=False, **gather(module.params, run))
+    except OSError as error:
+        module.fail_json(msg=f"job_info: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,334 @@
+"""The runner as systemd starts it: a process of its own, with a docker command that records what it is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.module_utils._job import runner
+
+# One file per question: what a command prints (.err, .out), its status (.rc), and for `run` what it does (.sh).
+FAKE = """#!/bin/sh
+echo "$@" >> "$FAKE/calls"
+key=$1
+[ "$1" = image ] && key=image
+[ "$1" = container ] && key=container
+[ -f "$FAKE/$key.sh" ] && . "$FAKE/$key.sh"
+[ -f "$FAKE/$key.out" ] && cat "$FAKE/$key.out"
+[ -f "$FAKE/$key.err" ] && cat "$FAKE/$key.err" >&2
+[ -f "$FAKE/$key.rc" ] && exit "$(cat "$FAKE/$key.rc")"
+exit 0
+"""
+# `docker run` that runs until `docker stop` says that it may end.
+UNTIL_STOPPED = 'echo started; while [ ! -e "$FAKE/stopped" ]; do sleep 0.05; done; exit 143\n'
+
+
+class Engine:
+    """A fake docker on PATH and a runner on it."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "fake"
+        self.path.mkdir()
+        bin_dir = tmp_path / "bin"
+        bin_dir.mkdir()
+        (bin_dir / "docker").write_text(FAKE)
+        (bin_dir / "docker").chmod(0o755)
+        self.state_dir = tmp_path / "state"
+        self.state_dir.mkdir()
+        self.ledger_path = self.state_dir / "ledger.json"
+        self.spec_path = tmp_path / "job.json"
+        self.env = {**os.environ, "FAKE": str(self.path), "PATH": f"{bin_dir}:{os.environ['PATH']}"}
+        self.answer("image", rc=1)  # no image yet
+        self.answer("container", rc=1)  # no stale container
+
+    def answer(self, command: str, rc: int | None = None, err: str = "", out: str = "", sh: str = "") -> None:
+        for kind, text in (("rc", "" if rc is None else str(rc)), ("err", err), ("out", out), ("sh", sh)):
+            if text:
+                (self.path / f"{command}.{kind}").write_text(text)
+
+    def start(self, **spec: Any) -> subprocess.Popen[str]:
+        base = {
+            "experiment": "exp",
+            "job": "job",
+            "generation": 1,
+            "rank": 0,
+            "instance_id": "i-1",
+            "image": "repo/img:1",
+            "container": "spot-exp-job",
+            "ledger": str(self.ledger_path),
+            "state_dir": str(self.state_dir),
+            "spec_sha256": "abc",
+            "command": ["python", "train.py"],
+        }
+        self.spec_path.write_text(json.dumps({**base, **spec}))
+        argv = [sys.executable, "-u", str(runner.__file__), str(self.spec_path)]
+        return subprocess.Popen(argv, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def run(self, **spec: Any) -> tuple[int, str]:
+        process = self.start(**spec)
+        out, _ = process.communicate(timeout=60)
+        return process.returncode, out
+
+    @property
+    def calls(self) -> list[str]:
+        return (self.path / "calls").read_text().splitlines()
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        return dict(json.loads(self.ledger_path.read_text()))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return dict(self.ledger["runs"][-1])
+
+
+@pytest.fixture()
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path)
+
+
+def test_a_job_that_ends_well(engine: Engine) -> None:
+    engine.answer("run", sh="echo learned\n")
+    status, out = engine.run()
+    assert status == 0 and "learned" in out
+    last = engine.last
+    assert (last["state"], last["exit_code"], last["message"]) == ("succeeded", 0, "")
+    assert last["started"] <= last["finished"] and last["instance_id"] == "i-1" and last["spec_sha256"] == "abc"
+    ledger = engine.ledger
+    assert (ledger["schema"], ledger["experiment"], ledger["job"]) == (1, "exp", "job")
+    assert "pull --quiet repo/img:1" in engine.calls
+    assert not [name for name in os.listdir(engine.state_dir) if name != "ledger.json"], "no temporary file stays"
+
+
+def test_the_docker_run_command(engine: Engine) -> None:
+    engine.run(
+        mounts=["/code:/code:ro"],
+        env_file="/etc/experiments-spot/job.env",
+        workdir="/code",
+        user="1000:1000",
+        shm_size="8g",
+        network="host",
+        stop_grace=90,
+        extra_args=["--cap-add", "SYS_PTRACE"],
+        gpus="all",
+    )
+    state = str(engine.state_dir)
+    assert engine.calls[-1] == (
+        "run --rm --init --name spot-exp-job --stop-timeout 90 --label experiments.spot=exp --log-driver none --network host"
+        " --env-file /etc/experiments-spot/job.env --workdir /code --user 1000:1000 --shm-size 8g --gpus all"
+        f" --volume {state}:{state} --volume /code:/code:ro --cap-add SYS_PTRACE repo/img:1 python train.py"
+    )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "info", "expected"),
+    [("auto", '{"nvidia":{}} []', True), ("auto", '{"runc":{}} []', False), ("none", '{"nvidia":{}} []', False)],
+)
+def test_gpus_are_taken_where_there_are_any(engine: Engine, gpus: str, info: str, expected: bool) -> None:
+    if os.path.exists("/var/run/cdi/nvidia.yaml") or os.path.exists("/etc/cdi/nvidia.yaml"):
+        pytest.skip("this machine has GPUs of its own")
+    engine.answer("info", out=info)
+    engine.run(gpus=gpus)
+    assert ("--gpus all" in engine.calls[-1]) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "message"),
+    [
+        (3, "Traceback", ""),
+        (
+            125,
+            "docker: Error response from daemon: invalid mount.\nSee 'docker run --help'.",
+            "could not start the container",
+        ),
+        (127, 'exec: "trian": executable file not found in $PATH', "is not in the image"),
+        (137, "", "memory"),
+        (139, "", "signal 11"),
+    ],
+)
+def test_a_job_that_fails(engine: Engine, code: int, stderr: str, message: str) -> None:
+    engine.answer("run", rc=code, err=stderr)
+    status, out = engine.run()
+    assert status == code and stderr in out
+    assert (engine.last["state"], engine.last["exit_code"]) == ("failed", code)
+    assert message in engine.last["message"] and "\n" not in engine.last["message"]
+    assert "--help" not in engine.last["message"]
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} never came")
+
+
+def test_sigterm_becomes_docker_stop_with_the_grace(engine: Engine) -> None:
+    engine.answer("run", sh=UNTIL_STOPPED)
+    engine.answer("stop", sh='touch "$FAKE/stopped"\n')
+    process = engine.start(stop_grace=7)
+    wait_for_line(process, "started")
+    assert engine.last["state"] == "running"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == runner.EX_STOPPED
+    assert "stop -t 7 spot-exp-job" in engine.calls
+    assert (engine.last["state"], engine.last["exit_code"]) == ("stopped", 143)
+
+
+def test_sigterm_before_the_container_exists_still_stops_it(engine: Engine) -> None:
+    engine.answer("run", sh=UNTIL_STOPPED)
+    engine.answer("stop", sh='[ -e "$FAKE/once" ] && touch "$FAKE/stopped" || { touch "$FAKE/once"; exit 1; }\n')
+    process = engine.start()
+    wait_for_line(process, "started")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == runner.EX_STOPPED
+    assert len([call for call in engine.calls if call.startswith("stop")]) == 2
+
+
+def test_sigterm_while_pulling(engine: Engine) -> None:
+    engine.answer("pull", sh="exec sleep 60\n")
+    process = engine.start()
+    wait_for_line(process, "pulling")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == runner.EX_STOPPED
+    assert engine.last["state"] == "stopped" and engine.last["exit_code"] is None
+    assert not any(call.startswith("run") for call in engine.calls)
+
+
+def test_time_limit(engine: Engine) -> None:
+    engine.answer("run", sh=UNTIL_STOPPED)
+    engine.answer("stop", sh='touch "$FAKE/stopped"\n')
+    status, _out = engine.run(time_limit=1)
+    assert status == 143
+    assert engine.last["state"] == "failed" and "time limit of 1 s" in engine.last["message"]
+
+
+def test_stale_container_is_removed_first(engine: Engine) -> None:
+    engine.answer("container", rc=0)
+    engine.run()
+    calls = engine.calls
+    assert calls.index("rm --force spot-exp-job") < next(i for i, call in enumerate(calls) if call.startswith("run"))
+
+
+def test_runs_are_kept_and_lost_ones_closed(engine: Engine) -> None:
+    lost = {"state": "running", "finished": None, "exit_code": None}
+    engine.ledger_path.write_text(json.dumps({"runs": [{"state": "succeeded", "finished": "x"}, lost]}))
+    engine.run()
+    states = [entry["state"] for entry in engine.ledger["runs"]]
+    assert states == ["succeeded", "failed", "succeeded"]
+    assert engine.ledger["runs"][1]["finished"] and "without a word" in engine.ledger["runs"][1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "is_there", "pulls"),
+    [
+        ("repo/img:1", "always", True, True),
+        ("repo/img:1", "missing", True, False),
+        ("repo/img:1", "missing", False, True),
+        ("repo/img@sha256:0a", "always", True, False),
+        ("repo/img@sha256:0a", "always", False, True),
+    ],
+)
+def test_when_an_image_is_pulled(engine: Engine, image: str, policy: str, is_there: bool, pulls: bool) -> None:
+    engine.answer("image", rc=0 if is_there else 1)
+    assert engine.run(image=image, pull=policy)[0] == 0
+    assert any(call.startswith("pull") for call in engine.calls) is pulls
+
+
+@pytest.mark.parametrize(
+    ("stderr", "expected"),
+    [
+        (
+            "Error response from daemon: manifest for repo/img:1 not found: manifest unknown: manifest unknown",
+            "not found: correct",
+        ),
+        (
+            "Error response from daemon: pull access denied for repo/img, repository does not exist or may require"
+            " 'docker login': denied: requested access to the resource is denied",
+            "refused (denied)",
+        ),
+        (
+            'Error response from daemon: Get "https://r/v2/": dial tcp 10.0.0.1:5000: connect: connection refused',
+            "unreachable",
+        ),
+        ('Error response from daemon: Get "https://r/v2/": dial tcp: lookup r: no such host', "unreachable"),
+        ("Error response from daemon: http: server gave HTTP response to HTTPS client", "insecure-registries"),
+        ("failed to register layer: write /x: no space left on device", "no space left"),
+        ("no matching manifest for linux/arm64/v8 in the manifest list entries", "processor"),
+        ("toomanyrequests: You have reached your pull rate limit.", "rate limit"),
+        (
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            "docker does not answer",
+        ),
+        ("something new", "something new"),
+    ],
+)
+def test_why_an_image_was_not_pulled(engine: Engine, stderr: str, expected: str) -> None:
+    engine.answer("pull", rc=1, err=stderr)
+    status, out = engine.run()
+    assert status == runner.EX_UNAVAILABLE
+    assert expected in engine.last["message"] and engine.last["message"] in out
+    assert engine.last["state"] == "failed" and engine.last["exit_code"] is None
+    assert "\n" not in engine.last["message"]
+
+
+def test_an_image_name_is_no_reason() -> None:
+    assert "correct job.image" not in runner.pull_reason("repo/not found", "x: repo/not found: no such host")
+
+
+def test_local_image_serves_when_the_registry_is_away_but_not_when_it_refuses(engine: Engine) -> None:
+    engine.answer("image", rc=0)
+    engine.answer("pull", rc=1, err="dial tcp: i/o timeout")
+    status, out = engine.run()
+    assert status == 0 and "the copy on this instance is used" in out
+    engine.answer("pull", rc=1, err="denied: no")
+    assert engine.run()[0] == runner.EX_UNAVAILABLE
+
+
+def test_no_docker(engine: Engine, tmp_path: Path) -> None:
+    engine.env["PATH"] = str(tmp_path)
+    status, out = engine.run()
+    assert status == runner.EX_UNAVAILABLE and "docker is not installed" in out
+    assert engine.last["state"] == "failed"
+
+
+def test_ledger_that_cannot_be_written(engine: Engine, tmp_path: Path) -> None:
+    status, out = engine.run(ledger=str(tmp_path / "not mounted" / "ledger.json"))
+    assert status == runner.EX_CANTCREAT and "cannot be written" in out and "mounted" in out
+    assert not (engine.path / "calls").exists(), "nothing runs without a ledger"
+    assert not (tmp_path / "not mounted").exists()
+
+
+def test_ledger_of_a_full_disk_names_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runner.os, "fsync", full)
+    with pytest.raises(runner.JobError, match="No space left on device; free space") as error:
+        runner.write_ledger(str(tmp_path / "ledger.json"), {})
+    assert error.value.status == runner.EX_CANTCREAT and not list(tmp_path.iterdir())
+
+
+def test_disk_full_at_the_end_is_said_with_the_outcome(engine: Engine) -> None:
+    engine.answer("run", sh=f'rm -r "{engine.state_dir}"; exit 4\n')
+    status, out = engine.run()
+    assert status == runner.EX_CANTCREAT and "the run was: failed, exit code 4" in out
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"runs": 3}'])
+def test_damaged_ledger(engine: Engine, text: str) -> None:
+    engine.ledger_path.write_text(text)
+    status, out = engine.run()
+    assert status == runner.EX_CANTCREAT and "move it away" in out and engine.ledger_path.read_text() == text
+
+
+def test_bad_job_file(engine: Engine) -> None:
+    status, out = engine.run(image="")
+    assert status == runner.EX_CONFIG and "lacks image" in out and "Traceback" not in out
