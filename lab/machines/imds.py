@@ -156,5 +156,5 @@ def serve(address: tuple[str, int], service: Service) -> ThreadingHTTPServer:
     handler = type("LabHandler", (Handler,), {"service": service})
     server = ThreadingHTTPServer(address, handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="imds", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.1,), name="imds", daemon=True).start()
     return server
