@@ -12,8 +12,11 @@ from typing import Any
 with contextlib.suppress(ImportError):  # AnsibleAWSModule checks the SDK and says what to install.
     import boto3
     from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
+
+from .api import ApiError
 
 # The Price List Query API answers only in a few regions. Source: AWS Billing user guide, price list endpoints.
 PRICING_REGION = "us-east-1"
@@ -42,10 +45,17 @@ class Clients:
         self._lock = threading.Lock()
 
     def __call__(self, service: str) -> Any:
-        """The client of a service. Safe to call from several threads."""
+        """The client of a service. Safe to call from several threads.
+
+        Raises:
+            ApiError: there is no such named profile, no region, or the endpoint is no URL.
+        """
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self._make(service)
+                try:
+                    self._clients[service] = self._make(service)
+                except (BotoCoreError, ValueError) as error:
+                    raise ApiError(service, error) from error
             return self._clients[service]
 
     def _make(self, service: str) -> Any:

@@ -181,25 +181,41 @@ def _no_pool(case: Case) -> str:
 
 
 def quotas(case: Case) -> list[str]:
-    """Spot quotas that cannot hold even the smallest wanted type. Source: EC2 error MaxSpotInstanceCountExceeded."""
-    if case.capacity["market"] != "spot":
+    """vCPU quotas that cannot hold what is missing. Source: EC2 MaxSpotInstanceCountExceeded, VcpuLimitExceeded.
+
+    A quota that could not be read is taken as sufficient; what other experiments use of it is not known here.
+    """
+    least = _least_vcpus(case)
+    limits = {code: case.facts.quotas[code] for code in least if code in case.facts.quotas}
+    missing = case.capacity["count"] - len(transformations.newest_alive(case.facts.instances))
+    if not limits or len(limits) < len(least) or sum(limits[code] // least[code] for code in least) >= missing:
         return []
-    vcpus: dict[str, int] = {}
-    for kind in map(transformations.instance_type, case.facts.types):
-        group = _aws_errors.quota_group(kind["instance_type"])
-        code = group.spot if group else None
-        if code and kind["vcpus"]:
-            vcpus[code] = min(kind["vcpus"], vcpus.get(code, kind["vcpus"]))
-    needed = {code: least for code, least in vcpus.items() if case.facts.quotas.get(code, least) < least}
-    if len(needed) < len(vcpus):
-        return []
+    known = ", ".join(f"{code} {limit:g} vCPUs (the smallest type has {least[code]})" for code, limit in limits.items())
+    best = max(limits, key=lambda code: limits[code] // least[code])
     return [
-        f"capacity.instance_types: the Spot quota {code} of this account in {case.facts.region} is "
-        f"{case.facts.quotas[code]:g} vCPUs, the smallest wanted type has {least}; ask for more with "
-        f"`aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {code} "
-        f"--desired-value {least * case.capacity['count']}`, or set capacity.market to on-demand"
-        for code, least in needed.items()
+        f"capacity.instance_types: the {case.capacity['market']} quotas of this account in {case.facts.region} do not "
+        f"allow {missing} more instances: {known}; ask for more with `aws service-quotas "
+        f"request-service-quota-increase --service-code ec2 --quota-code {best} "
+        f"--desired-value {missing * least[best]}`, or choose other types"
     ]
+
+
+def quota_code(instance_type: str, market: str) -> str:
+    """Code of the vCPU quota that a type counts against, empty when it is not known."""
+    group = _aws_errors.quota_group(instance_type)
+    if group is None:
+        return ""
+    return group.spot if market == "spot" else group.on_demand
+
+
+def _least_vcpus(case: Case) -> dict[str, int]:
+    """Quota code -> vCPUs of the smallest wanted type that counts against it."""
+    least: dict[str, int] = {}
+    for kind in map(transformations.instance_type, case.facts.types):
+        code = quota_code(kind["instance_type"], case.capacity["market"])
+        if kind["vcpus"]:
+            least[code] = min(kind["vcpus"], least.get(code, kind["vcpus"]))
+    return least
 
 
 # Image

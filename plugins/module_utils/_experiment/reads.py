@@ -75,10 +75,8 @@ def _capacity_reads(clients: Clients, profile: Profile) -> Reads:
         reads["zones"] = lambda: api.zone_names(clients("ec2"))
     for name in types:
         reads[f"on_demand {name}"] = partial(_on_demand, clients, name)
-    if capacity["market"] == "spot":
-        groups = (_aws_errors.quota_group(name) for name in types)
-        for code in sorted({group.spot for group in groups if group}):
-            reads[f"quota {code}"] = partial(_quota, clients, code)
+    for code in sorted({problems.quota_code(name, capacity["market"]) for name in types} - {""}):
+        reads[f"quota {code}"] = partial(_quota, clients, code)
     return reads
 
 

@@ -92,7 +92,7 @@ CASES: dict[str, tuple[Resource, Resource, list[str]]] = {
     "quota": (
         {"capacity": {"instance_types": ["t3.medium"]}},
         {"types": [type_data("t3.medium")], "quotas": {"L-34B43A08": 0.0}},
-        ["Spot quota L-34B43A08", "0 vCPUs", "request-service-quota-increase"],
+        ["spot quotas", "L-34B43A08 0 vCPUs", "request-service-quota-increase", "--desired-value 2"],
     ),
     "image": ({"image": {"id": "ami-9"}}, {"image": None}, ["image.id: there is no image ami-9 in us-east-1"]),
     "image by name": (
@@ -245,6 +245,18 @@ def test_quota_of_one_family_does_not_forbid_the_others() -> None:
     offered = [(kind["InstanceType"], "us-east-1a") for kind in types]
     changes = {"capacity": {"instance_types": ["t3.medium", "g5.xlarge"]}}
     assert find(changes, types=types, offered=offered, quotas={"L-3819A6DF": 0.0}) == []
+
+
+@pytest.mark.parametrize(("count", "lines"), [(2, 0), (3, 1)])
+def test_quota_must_hold_all_instances(count: int, lines: int) -> None:
+    assert len(find({"capacity": {"count": count}}, quotas={"L-34B43A08": 5.0})) == lines
+
+
+def test_quota_of_the_market_counts() -> None:
+    wanted = {"capacity": {"market": "on-demand"}}
+    (line,) = find(wanted, quotas={"L-34B43A08": 5.0, "L-1216C47A": 0.0})
+    assert "on-demand quotas" in line
+    assert "L-1216C47A" in line
 
 
 def test_unknown_quota_is_not_a_problem() -> None:
