@@ -134,8 +134,8 @@ def run(main: Callable[[], None], capsys: pytest.CaptureFixture[str], **args: An
         ``rc`` and, as attributes, what the module returned.
     """
     capsys.readouterr()
-    with patch_module_args({"_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False, **args}):
-        with pytest.raises(SystemExit) as ended:
-            main()
+    given = {"_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False, **args}
+    with patch_module_args(given), pytest.raises(SystemExit) as ended:
+        main()
     out = capsys.readouterr().out
     return SimpleNamespace(rc=ended.value.code, **{"msg": "", **json.loads(out)})
