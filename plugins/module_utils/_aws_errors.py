@@ -199,6 +199,7 @@ RULES: dict[str, ErrorRule] = {
             "MissingParameter",
             "UnknownParameter",
             "MalformedQueryString",
+            "InvalidFleetConfig",
             "InvalidSpotFleetRequestConfig",
         },
         _FATAL,
@@ -321,6 +322,7 @@ _SERVICE_OF_OPERATION = {
 }
 _ACTION_IN_MESSAGE = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9]+)")
 _CALLER_IN_MESSAGE = re.compile(r"(arn:aws[a-z-]*:(?:iam|sts)::\d*:\S+)")
+_ENCODED_IN_MESSAGE = "Encoded authorization failure message"
 _INSTANCE_FAMILY = re.compile(r"^([a-z]+)[0-9-]")
 
 
@@ -463,7 +465,7 @@ def _explain_answer(error: BaseException, code: str) -> str:
     plain, message = _plain(code), error_message(error)
     suffix = f" (RequestId {request_id(error)})" if request_id(error) else ""
     if plain in PERMISSION_CODES:
-        return f"{_no_permission(error, message)}{suffix}"
+        return f"{no_permission(message, denied_action(error))}{suffix}"
     if plain in EXPIRED_CODES:
         return f"the AWS credentials have expired ({code}); {_LOGIN_AGAIN}"
     if plain in CLOCK_CODES:
@@ -485,10 +487,22 @@ def _explain_local(error: BaseException) -> str:
     return f"{known[0]} ({detail}); {known[1]}"
 
 
-def _no_permission(error: BaseException, message: str) -> str:
-    caller = _CALLER_IN_MESSAGE.search(message)
+def no_permission(message: str, action: str) -> str:
+    """Return one line that names the action that was denied.
+
+    Args:
+        message: AWS's message; when it names an action or the caller, these are used.
+        action: What was called, such as ``ec2:CreateFleet``.
+    """
+    named, caller = _ACTION_IN_MESSAGE.search(message), _CALLER_IN_MESSAGE.search(message)
     who = f" for {caller.group(1)}" if caller else ""
-    return f"no permission: {denied_action(error)} is not allowed{who}; {rule_of('UnauthorizedOperation').hint}"
+    denied = named.group(1) if named else action
+    return f"no permission: {denied} is not allowed{who}; {rule_of('UnauthorizedOperation').hint}"
+
+
+def plain_message(message: str) -> str:
+    """Return AWS's message without the encoded authorization failure, which is long and means nothing to people."""
+    return _one_line(message.split(_ENCODED_IN_MESSAGE, 1)[0])
 
 
 def denied_action(error: BaseException) -> str:

@@ -419,7 +419,8 @@ def ensure_present(module: Any, reader: Any) -> dict[str, Any]:
         pools = [pool.label for pool in fitting_pools(wish, before)]
         return _present_result(module, fleet_result(before, missing=lacking, pools=pools), before, before, lacking)
     clock = SystemClock()
-    outcome = launch(AwsFleet(reader, api.connect(module, attempts=1), wish), wish, clock, before)
+    fleet = AwsFleet(reader, api.connect(module, attempts=1), wish, clock)
+    outcome = launch(fleet, wish, clock, before)
     result = _present_result(module, outcome_result(wish, outcome), before, outcome.instances)
     if not outcome.accepted:
         module.fail_json(msg=_failure(wish, outcome), **{**result, "changed": False})

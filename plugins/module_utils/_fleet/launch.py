@@ -138,7 +138,11 @@ def launch(fleet: Fleet, wish: Wish, clock: Clock, before: tuple[Instance, ...] 
     ours = tuple(launched) if not state.unknown else tuple(launched | _new(before, seen))
     outcome = Outcome(seen, seen, state, ours, tuple(fleet_ids), seconds=clock.now() - state.start)
     enough = units(wish, seen) >= wish.required
-    return _take_back(fleet, wish, replace(outcome, complete=step.do is Do.DONE, accepted=enough))
+    outcome = replace(outcome, complete=step.do is Do.DONE, accepted=enough)
+    if not enough:
+        alive = {instance.instance_id for instance in seen}
+        return _take_back(fleet, outcome, [name for name in ours if name in alive])
+    return _trim(fleet, wish, clock, outcome)
 
 
 def _settled(fleet: Fleet, wish: Wish, clock: Clock, seen: tuple[Instance, ...]) -> tuple[Instance, ...]:
@@ -156,17 +160,25 @@ def _new(before: Iterable[Instance], after: Iterable[Instance]) -> dict[str, Ins
     return {item.instance_id: item for item in after if item.instance_id not in known}
 
 
-def _take_back(fleet: Fleet, wish: Wish, outcome: Outcome) -> Outcome:
-    """Terminate what this run launched beyond the target, or all of it when the launch failed."""
-    if outcome.accepted:
-        ids = surplus(wish, outcome.instances, outcome.launched)
-    else:
-        alive = {instance.instance_id for instance in outcome.instances if instance.alive}
-        ids = tuple(instance_id for instance_id in outcome.launched if instance_id in alive)
-    if ids:
-        fleet.terminate(ids)
-    left = tuple(instance for instance in outcome.instances if instance.instance_id not in ids)
-    return replace(outcome, instances=left, terminated=ids)
+def _trim(fleet: Fleet, wish: Wish, clock: Clock, outcome: Outcome) -> Outcome:
+    """Take back what two runs at once launched too much."""
+    outcome = _take_back(fleet, outcome, surplus(wish, outcome.instances, outcome.launched))
+    everyone = [instance.instance_id for instance in outcome.instances]
+    if not outcome.launched or not surplus(wish, outcome.instances, everyone):
+        return outcome
+    # It is the other run's turn. If it does not take its own back it was done before it could see ours.
+    clock.sleep(SETTLE_PAUSE_S)
+    outcome = replace(outcome, instances=fleet.look())
+    return _take_back(fleet, outcome, surplus(wish, outcome.instances, outcome.launched, others_first=True))
+
+
+def _take_back(fleet: Fleet, outcome: Outcome, ids: Iterable[str]) -> Outcome:
+    """Terminate instances and return the outcome without them."""
+    gone = tuple(ids)
+    if gone:
+        fleet.terminate(gone)
+    left = tuple(instance for instance in outcome.instances if instance.instance_id not in gone)
+    return replace(outcome, instances=left, terminated=outcome.terminated + gone)
 
 
 class AwsFleet:
@@ -176,9 +188,11 @@ class AwsFleet:
         reader: An EC2 client that retries.
         launcher: An EC2 client that sends each request once.
         wish: What is wanted; names the experiment.
+        clock: Time.
     """
 
-    def __init__(self, reader: Any, launcher: Any, wish: Wish) -> None:
+    def __init__(self, reader: Any, launcher: Any, wish: Wish, clock: Clock) -> None:
+        self._clock = clock
         self._reader = reader
         self._launcher = launcher
         self._wish = wish
@@ -192,14 +206,16 @@ class AwsFleet:
 
     def ask(self, request: Request) -> Answer:
         """Send one CreateFleet and return what came of it; an error of AWS is an answer too."""
+        sent = self._clock.now()
         try:
             answer = api.create_fleet(self._launcher, create_fleet_request(self._wish, request))
         except AnsibleFleetError as error:
             return Answer(error=_refusal(error))
+        elapsed = self._clock.now() - sent
         fleet_id, named = answer.get("FleetId", ""), instances_from_answer(answer)
         alive = tuple(item for item in self._by_id(named) if item.alive)
         # An old fleet answers for its dead instances, or for none; a new one may have some that are not visible yet.
-        stale = not any(item.launch_time for item in alive) and self._is_stale(fleet_id, answer)
+        stale = not any(item.launch_time for item in alive) and self._is_stale(fleet_id, answer, elapsed)
         if alive and not stale:
             return Answer(fleet_id, alive, refusals_from_answer(answer, request))
         return Answer(fleet_id, (), refusals_from_answer(answer, request), stale=stale or bool(named))
@@ -217,9 +233,13 @@ class AwsFleet:
         current = {item.instance_id: item for item in map(instance_from_boto, described)}
         return tuple(current.get(instance_id, item) for instance_id, item in wanted.items())
 
-    def _is_stale(self, fleet_id: str, answer: dict[str, Any]) -> bool:
-        fleets = api.describe_fleets(self._reader, [fleet_id]) if fleet_id else []
-        return any(is_stale(fleet, answer) for fleet in fleets)
+    def _is_stale(self, fleet_id: str, answer: dict[str, Any], elapsed: float) -> bool:
+        try:
+            fleets = api.describe_fleets(self._reader, [fleet_id]) if fleet_id else []
+        except AnsibleFleetError:
+            # Only this check needs the permission; without it an answer is believed as it came.
+            return False
+        return any(is_stale(fleet, answer, elapsed) for fleet in fleets)
 
 
 def _refusal(error: AnsibleFleetError) -> Refusal:

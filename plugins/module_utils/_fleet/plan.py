@@ -414,19 +414,32 @@ def _ready(state: State, pool: Pool) -> float:
     return state.ready.get(pool, -math.inf)
 
 
-def surplus(wish: Wish, instances: Iterable[Instance], launched: Iterable[str]) -> tuple[str, ...]:
+def surplus(
+    wish: Wish, instances: Iterable[Instance], launched: Iterable[str], *, others_first: bool = False
+) -> tuple[str, ...]:
     """Return the ids this run launched that are more than the target.
 
     Two runs at once may both have launched. Both order the instances alike (by launch time, then id) and each takes
     back only its own beyond the target, so together they leave the target and nothing more.
+
+    Args:
+        wish: What is wanted.
+        instances: The experiment's instances.
+        launched: Ids that this run launched.
+        others_first: Count the instances of other runs before ours: for the case that the other run was done before
+            ours began to launch, within the one second that launch times tell apart.
     """
     mine, kept, extra = set(launched), 0, []
     alive = [instance for instance in instances if instance.alive]
-    for instance in sorted(alive, key=lambda item: (item.launch_time or "9999", item.instance_id)):
+    for instance in sorted(alive, key=lambda item: _seniority(item, others_first and item.instance_id in mine)):
         if kept >= wish.target and instance.instance_id in mine:
             extra.append(instance.instance_id)
         kept += units(wish, [instance])
     return tuple(extra)
+
+
+def _seniority(instance: Instance, last: bool) -> tuple[bool, str, str]:
+    return (last, instance.launch_time or "9999", instance.instance_id)
 
 
 def problems(params: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .._aws_errors import AUTH_CODES, QUOTA_CODES, ErrorClass, hint_of, is_known, quota_hint
+from .._aws_errors import (
+    AUTH_CODES,
+    PERMISSION_CODES,
+    QUOTA_CODES,
+    ErrorClass,
+    hint_of,
+    is_known,
+    no_permission,
+    quota_hint,
+)
 from .plan import Instance, Refusal, State, Wish, fitting_pools, missing, units
 
 PRICE_CODES = frozenset({"SpotMaxPriceTooLow"})
@@ -46,12 +55,19 @@ def _headline(wish: Wish, seen: tuple[Instance, ...]) -> str:
 def _summary(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> str:
     if state.fatal:
         unknown = ", the outcome is not known" if state.fatal.kind is ErrorClass.RETRY else ""
-        return (state.fatal.reason or f"AWS answered {state.fatal.code}") + unknown
+        return (state.fatal.reason or _inner_reason(state.fatal)) + unknown
     if not fitting_pools(wish, seen):
         places = ", ".join(sorted({f"{item.instance_type} in {item.zone}" for item in seen if item.alive}))
         return f"no override goes with the instances that are there ({places})"
     requests = f"{state.asks} request" + ("" if state.asks == 1 else "s")
     return f"no pool gave enough capacity ({requests} in {max(now - state.start, 0):.0f} s)"
+
+
+def _inner_reason(refusal: Refusal) -> str:
+    """Why a fatal error inside an HTTP 200 came; CreateFleet acts with the caller's rights for other actions."""
+    if refusal.code in PERMISSION_CODES:
+        return no_permission(refusal.message, "one of ec2:RunInstances, ec2:CreateTags, iam:PassRole")
+    return f"AWS answered {refusal.code}"
 
 
 def rank(refusal: Refusal) -> int:
@@ -97,6 +113,8 @@ def _advice(wish: Wish, causes: list[Refusal], state: State) -> str:
     if not causes:
         return "add instance types or zones" if wish.pools else ""
     first = causes[0]
+    if state.fatal and first.code in PERMISSION_CODES:
+        return ""
     if first.code in QUOTA_CODES:
         types = [item.pool.instance_type for item in causes if item.code == first.code and item.pool]
         return quota_hint(first.code, types)

@@ -20,12 +20,13 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
     boto3_tag_list_to_ansible_dict,
 )
 
+from .._aws_errors import plain_message
 from .plan import LIVE_STATES, Instance, Pool, Refusal, Request, Wish, kind_of
 
 FLEET_TAG = "aws:ec2:fleet-id"
 TOKEN_LENGTH = 40
-# CreateFleet answers within seconds; a fleet that is older than this was made for a former request.
-STALE_AFTER_S = 30
+# The Date of an answer has whole seconds, and AWS's own clocks differ a little.
+DATE_TOLERANCE_S = 4.0
 GONE_FLEET_STATES = frozenset({"deleted", "deleted_running", "deleted_terminating"})
 
 
@@ -190,7 +191,7 @@ def refusals_from_answer(answer: Mapping[str, Any], request: Request) -> tuple[R
     """
     found: dict[Refusal, None] = {}
     for error in answer.get("Errors") or []:
-        code, message = error.get("ErrorCode", "UnknownError"), error.get("ErrorMessage", "")
+        code, message = error.get("ErrorCode", "UnknownError"), plain_message(error.get("ErrorMessage", ""))
         override = (error.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
         refusal = Refusal(pool_of(override, request.pools), code, message, kind_of(code, message))
         found[refusal] = None
@@ -212,10 +213,15 @@ def _is_meant(override: Mapping[str, Any], pool: Pool) -> bool:
     return not (zone and pool.zone) or bool(zone == pool.zone)
 
 
-def is_stale(fleet: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
+def is_stale(fleet: Mapping[str, Any], answer: Mapping[str, Any], elapsed: float = 0.0) -> bool:
     """Say whether a fleet was made for a former request: AWS repeats its answer for the same client token.
 
     Both times are of AWS's clock, the fleet's ``CreateTime`` and the ``Date`` of the answer; ours may be off.
+
+    Args:
+        fleet: An entry of DescribeFleets.
+        answer: The answer of CreateFleet, with ``ResponseMetadata``.
+        elapsed: Seconds from sending the request to having the answer.
     """
     created = fleet.get("CreateTime")
     headers = (answer.get("ResponseMetadata") or {}).get("HTTPHeaders") or {}
@@ -225,7 +231,7 @@ def is_stale(fleet: Mapping[str, Any], answer: Mapping[str, Any]) -> bool:
         return False
     if not isinstance(created, datetime):
         return False
-    return (answered - created).total_seconds() > STALE_AFTER_S
+    return (answered - created).total_seconds() > elapsed + DATE_TOLERANCE_S
 
 
 def experiment_filters(experiment: str, generation: str = "") -> dict[str, Any]:

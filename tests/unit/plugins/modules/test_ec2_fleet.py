@@ -296,7 +296,6 @@ def test_quota_comes_first_names_its_code_and_is_not_waited_for(run: Module, wir
 @pytest.mark.parametrize(
     "case",
     [
-        ("UnauthorizedOperation", "You are not authorized", "allow the action in the policy"),
         ("InvalidAMIID.NotFound", "The image id does not exist", "check the id and the region"),
         ("UnfulfillableCapacity", "lacks a service-linked role", "aws iam create-service-linked-role"),
     ],
@@ -315,6 +314,25 @@ def test_fatal_code_inside_http_200_stops_at_once(
     assert hint in result["msg"].splitlines()[1]
     assert len(wire.of("CreateFleet")) == 1
     assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("message", "denied"),
+    [
+        ("User: arn:aws:iam::1:user/bob is not authorized to perform: iam:PassRole on x", "iam:PassRole is not"),
+        ("You are not authorized to perform this operation.", "one of ec2:RunInstances, ec2:CreateTags, iam:PassRole"),
+    ],
+)
+def test_denied_inside_http_200_names_the_action(run: Module, wire: Wire, message: str, denied: str) -> None:
+    error = ("g5.xlarge", "subnet-1", "UnauthorizedOperation", f"{message} Encoded authorization failure message: XyZ")
+    wire.script("DescribeInstances", NOTHING)
+    wire.script("CreateFleet", fleet(errors=(error,)))
+
+    result = run(**PRESENT)
+
+    assert denied in result["msg"].splitlines()[0]
+    assert "XyZ" not in str(result)
+    assert len(wire.of("CreateFleet")) == 1
 
 
 @pytest.mark.parametrize("lost", [DROP, error("InternalError", status=500), error("NeverSeen", status=502)])

@@ -260,6 +260,30 @@ def test_surplus_is_our_own_and_the_youngest(target: int, mine: list[str], extra
     assert plan.surplus(replace(WISH, target=target), seen, mine) == extra
 
 
+def test_surplus_with_others_first_ignores_age() -> None:
+    seen = [instance(number, launched="2026-01-01T00:00:00") for number in (1, 2, 3)]
+    assert plan.surplus(replace(WISH, target=2), seen, ["i-1"], others_first=True) == ("i-1",)
+
+
+@pytest.mark.parametrize(("other_stays", "left"), [(True, ["i-9"]), (False, ["i-0"])])
+def test_run_that_launched_in_the_same_second_as_another(other_stays: bool, left: list[str]) -> None:
+    """The other's instance has the higher id: it goes if the other run sees ours, else ours must go."""
+
+    class Race(ScriptedFleet):
+        def look(self, launched: Iterable[Instance] = ()) -> tuple[Instance, ...]:
+            if self.requests and not hasattr(self, "appeared"):
+                self.appeared = True
+                self.alive["i-9"] = instance(9)
+            elif self.requests and not other_stays:
+                self.alive.pop("i-9", None)
+            return super().look(launched)
+
+    fleet = Race([(1, "", "")])
+    outcome = launch(fleet, WISH, Clock())
+    assert sorted(fleet.alive) == left
+    assert [item.instance_id for item in outcome.instances] == left
+
+
 def test_surplus_of_two_runs_leaves_the_target() -> None:
     seen = [instance(number, launched="2026-01-01T00:00:00") for number in range(6)]
     wish = replace(WISH, target=3)

@@ -163,16 +163,17 @@ DATE = {"ResponseMetadata": {"HTTPHeaders": {"date": "Thu, 01 Jan 2026 12:00:00 
 @pytest.mark.parametrize(
     ("fleet", "answer", "stale"),
     [
+        # The request took 10 s.
         ({"CreateTime": NOW}, DATE, False),
-        ({"CreateTime": NOW - timedelta(seconds=29)}, DATE, False),
-        ({"CreateTime": NOW - timedelta(seconds=31)}, DATE, True),
+        ({"CreateTime": NOW - timedelta(seconds=13)}, DATE, False),
+        ({"CreateTime": NOW - timedelta(seconds=15)}, DATE, True),
         ({}, DATE, False),
         ({"CreateTime": NOW - timedelta(days=1)}, {}, False),
         ({"CreateTime": NOW - timedelta(days=1)}, {"ResponseMetadata": {"HTTPHeaders": {"date": "today"}}}, False),
     ],
 )
 def test_is_stale(fleet: dict[str, Any], answer: dict[str, Any], stale: bool) -> None:
-    assert shapes.is_stale(fleet, answer) is stale
+    assert shapes.is_stale(fleet, answer, 10.0) is stale
 
 
 def test_instance_from_boto() -> None:

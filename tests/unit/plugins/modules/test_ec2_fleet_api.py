@@ -1,0 +1,258 @@
+"""The module against the API of the lab: real botocore, a real EC2 protocol, no machines."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import botocore.config
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from werkzeug.serving import make_server
+
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.launch import AwsFleet, SystemClock, launch
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.transformations import wish_from_params
+from ansible_collections.experiments.spot.plugins.modules import ec2_fleet
+from lab.aws.app import create_app
+from lab.aws.config import ACCESS_KEY, SECRET_KEY, Config
+from lab.aws.machines import NullMachines
+
+TAGS = {"Name": "mnist", "spot:experiment": "mnist", "spot:generation": "1"}
+REGION = "us-east-1"
+
+
+class Api:
+    """The lab's API on a port, with what a test asks of it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.ec2 = self.client()
+
+    def client(self, attempts: int = 5) -> Any:
+        return boto3.client(
+            "ec2",
+            region_name=REGION,
+            endpoint_url=self.url,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=botocore.config.Config(retries={"mode": "standard", "total_max_attempts": attempts}),
+        )
+
+    def control(self, name: str, method: str = "POST", **data: Any) -> Any:
+        body = json.dumps(data).encode() if method == "POST" else None
+        request = urllib.request.Request(f"{self.url}/lab/{name}", data=body, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def changes(self) -> list[str]:
+        """The changing calls since the last reset of the log."""
+        return [call["action"] for call in self.control("calls?mutating=true", "GET")]
+
+    def alive(self) -> list[dict[str, Any]]:
+        pages = self.ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
+        return [item for reservation in pages["Reservations"] for item in reservation["Instances"]]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Api]:
+    app = create_app(NullMachines(), Config())
+    http = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield Api(f"http://127.0.0.1:{http.server_port}")
+    http.shutdown()
+
+
+@pytest.fixture
+def api(server: Api) -> Api:
+    server.control("reset")
+    image = server.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
+    data: Any = {"ImageId": image["ImageId"]}
+    server.ec2.create_launch_template(LaunchTemplateName="spot-mnist-1", LaunchTemplateData=data)
+    server.control("calls", "DELETE")
+    return server
+
+
+@pytest.fixture
+def present(api: Api) -> dict[str, Any]:
+    """The module's options for two pools in two zones."""
+    subnets = {item["AvailabilityZone"]: item["SubnetId"] for item in api.ec2.describe_subnets()["Subnets"]}
+    pools = [("m5.large", "us-east-1a"), ("t3.large", "us-east-1b")]
+    return {
+        "launch_template": {"name": "spot-mnist-1", "version": "1"},
+        "overrides": [
+            {"instance_type": kind, "subnet_id": subnets[zone], "availability_zone": zone} for kind, zone in pools
+        ],
+        "tags": TAGS,
+        "wait": False,
+    }
+
+
+class Runner:
+    def __init__(self, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+        self.api = api
+        self.capsys = capsys
+
+    def __call__(self, options: dict[str, Any], **more: Any) -> dict[str, Any]:
+        keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": REGION, "endpoint_url": self.api.url}
+        with patch_module_args({**keys, **options, **more}), pytest.raises(SystemExit):
+            ec2_fleet.main()
+        return json.loads(self.capsys.readouterr().out)
+
+
+@pytest.fixture
+def run(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return Runner(api, capsys)
+
+
+def test_second_run_changes_nothing(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    first = run(present, target_capacity=2)
+    second = run(present, target_capacity=2)
+
+    assert first["changed"] is True
+    assert len(first["fleet"]["instances"]) == 2
+    assert {item["lifecycle"] for item in first["fleet"]["instances"]} == {"spot"}
+    assert second["changed"] is False
+    assert second["fleet"]["instances"] == first["fleet"]["instances"]
+    assert api.changes() == ["CreateFleet"]
+    tags = {tag["Key"]: tag["Value"] for tag in api.alive()[0]["Tags"]}
+    assert TAGS.items() <= tags.items()
+
+
+def test_check_mode_changes_nothing(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    result = run(present, _ansible_check_mode=True)
+
+    assert result["changed"] is True
+    assert result["fleet"]["missing"] == 1
+    assert api.changes() == []
+
+
+def test_more_capacity_asks_only_for_the_rest(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    first = run(present)
+    second = run(present, target_capacity=3)
+
+    assert len(second["fleet"]["launched"]) == 2
+    assert first["fleet"]["launched"][0] in {item["instance_id"] for item in second["fleet"]["instances"]}
+    assert len(api.alive()) == 3
+
+
+@pytest.mark.parametrize(("full", "other"), [("m5.large", "t3.large"), ("t3.large", "m5.large")])
+def test_pool_without_capacity_gives_way_to_another(
+    run: Runner, api: Api, present: dict[str, Any], full: str, other: str
+) -> None:
+    api.control("capacity", type=full, count=0)
+
+    result = run(present)
+
+    assert [item["instance_type"] for item in result["fleet"]["instances"]] == [other]
+
+
+def test_no_capacity_at_all_leaves_nothing(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("capacity", count=0)
+
+    result = run(present)
+
+    assert result["failed"] is True
+    assert "m5.large in us-east-1a" in result["msg"]
+    assert "t3.large in us-east-1b" in result["msg"]
+    assert "InsufficientInstanceCapacity" in result["msg"]
+    assert api.alive() == []
+
+
+def test_partial_capacity_leaves_nothing_when_all_are_needed(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("capacity", type="m5.large", count=1)
+    api.control("capacity", type="t3.large", count=1)
+
+    result = run(present, target_capacity=3)
+
+    assert result["failed"] is True
+    assert len(result["fleet"]["terminated"]) == 2
+    assert api.alive() == []
+
+
+def test_capacity_that_comes_back_is_used(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("capacity", count=0)
+    assert run(present)["failed"] is True
+    api.control("capacity")
+
+    result = run(present, wait=True, wait_timeout=60, cooldown=1)
+
+    assert len(result["fleet"]["launched"]) == 1
+
+
+def test_launch_after_the_instances_died(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    first = run(present)
+    api.ec2.terminate_instances(InstanceIds=first["fleet"]["launched"])
+
+    second = run(present)
+
+    assert len(second["fleet"]["launched"]) == 1
+    assert second["fleet"]["launched"] != first["fleet"]["launched"]
+
+
+def test_quota_of_a_new_account(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("quota", new_account=True)
+
+    result = run(present, target_capacity=9)
+
+    assert result["failed"] is True
+    assert "L-34B43A08" in result["msg"]
+    assert api.alive() == []
+
+
+def test_denied_action_is_named(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("deny", action="RunInstances")
+    assert "ec2:RunInstances is not allowed" in run(present)["msg"]
+
+    api.control("deny", action="CreateFleet")
+    assert "ec2:CreateFleet is not allowed" in run(present)["msg"]
+
+
+def test_lost_answer_does_not_launch_twice(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("fail", action="CreateFleet", code="InternalError", http=500, times=1, after=True)
+
+    result = run(present)
+
+    assert len(result["fleet"]["instances"]) == 1
+    assert len(api.alive()) == 1
+
+
+@pytest.mark.parametrize("same_token", [True, False])
+def test_two_runs_at_once_launch_once(api: Api, present: dict[str, Any], same_token: bool) -> None:
+    defaults = {key: spec.get("default") for key, spec in ec2_fleet.argument_spec().items()}
+    start = threading.Barrier(2)
+
+    def once(number: int) -> list[str]:
+        token = "" if same_token else f"token-{number}"
+        wish = wish_from_params({**defaults, **present, "target_capacity": 3, "client_token": token})
+        clock = SystemClock()
+        fleet = AwsFleet(api.client(), api.client(attempts=1), wish, clock)
+        before = fleet.look()
+        start.wait(timeout=30)
+        return sorted(item.instance_id for item in launch(fleet, wish, clock, before).instances)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(once, range(2))
+
+    assert first == second
+    assert sorted(item["InstanceId"] for item in api.alive()) == first
+    assert len(first) == 3
+
+
+def test_absent_removes_instances_and_fleets(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    launched = run(present, target_capacity=2)["fleet"]
+
+    first = run({"state": "absent", "tags": TAGS})
+    second = run({"state": "absent", "tags": TAGS})
+
+    assert first["changed"] is True
+    assert sorted(first["fleet"]["terminated"]) == sorted(launched["launched"])
+    assert first["fleet"]["fleet_ids"] == [launched["fleet_id"]]
+    assert second["changed"] is False
+    assert api.alive() == []
