@@ -64,14 +64,14 @@ def main() -> int:
     with user() as one:
         pairs = [(overhead.product(one, number), overhead.script(one, number)) for number in range(PAIRS)]
         again = rerun(one)
-    raw = {
+    raw: dict[str, Any] = {
         "date": date.today().isoformat(),
         "machine": {"cores": os.cpu_count(), "system": platform.platform()},
         "overhead": [{"product_s": ours, "script_s": theirs} for ours, theirs in pairs],
         "rerun": again,
         "demo_s": demos(),
     }
-    figures = {
+    figures: dict[str, float] = {
         "overhead_ratio": statistics.median(ours / theirs for ours, theirs in pairs),
         "overhead_more_s": statistics.median(ours - theirs for ours, theirs in pairs),
         "rerun_s": statistics.median(again["rerun_s"]),
