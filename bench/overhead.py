@@ -1,6 +1,6 @@
 """Provisioning overhead: from "sshd answers" to "the job runs", against a hand-written ssh script with the same steps.
 
-Both start from a fresh instance of the lab and make and attach a volume: the product by its modules, the script by boto3.
+Both start from a fresh instance of the lab, and make and attach a volume: by modules there, by boto3 here.
 """
 
 from __future__ import annotations
