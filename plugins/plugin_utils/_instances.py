@@ -37,6 +37,7 @@ REFUSED_FOR = 20.0
 SETTLING = 30.0
 CONSOLE_LINES = 20
 FACTOR = 1.25
+WATCH_EVERY = 5.0
 
 Raw = Mapping[str, Any]
 
@@ -179,7 +180,8 @@ def next_step(watched: Watched, settings: Settings) -> str:
     Returns:
         ``describe`` (only more news from AWS helps), ``console``, ``scan``, ``login`` or ``done``.
     """
-    if watched.view.get("state") != "running" or not watched.view.get("address"):
+    reachable = watched.view.get("state") == "running" and watched.view.get("address")
+    if settings.state == "terminated" or not reachable:
         return "describe"
     if settings.state == "running":
         return "done"
@@ -313,7 +315,9 @@ class Waiter:
             self._judge(watched, before)
             if raw and raw.get("OwnerId"):
                 self.scope = f"{raw['OwnerId']}/{self.region}"
-        self.next_look = self.clock.now() + next(self.pauses)
+        # Once all have an address, AWS is only asked whether one of them goes again.
+        waiting = any(next_step(w, self.settings) == "describe" for w in fleet if not w.settled)
+        self.next_look = self.clock.now() + (next(self.pauses) if waiting else WATCH_EVERY)
         return raws
 
     def _judge(self, watched: Watched, before: str | None) -> None:
@@ -453,6 +457,7 @@ FATAL = {
     _ssh.WRONG_USER: "the image wants another login user; set access.remote_user",
     _ssh.BAD_KEY: "ssh cannot use the private key",
     _ssh.BAD_ADDRESS: "its address cannot be resolved",
+    _ssh.BAD_CONTROL_PATH: "the path of your home directory is too long for ssh's shared connection",
 }
 
 
@@ -478,10 +483,11 @@ def failure_message(watched: Watched, settings: Settings, access: Mapping[str, A
 
 def hints_for(watched: Watched, access: Mapping[str, Any]) -> list[str]:
     """What to check, by how far the wait had come."""
-    if "timed out" not in watched.error and "refused" not in watched.error:
+    refused = watched.error.startswith("login refused")
+    if not refused and not watched.error.startswith("timed out"):
         return []
     user, key = access.get("remote_user") or "the login user", access.get("private_key_file") or "your default keys"
-    if "refused" in watched.error:
+    if refused:
         return [
             f"access.remote_user (is {user}): ubuntu on Ubuntu, admin on Debian, ec2-user on Amazon Linux",
             f"the key: {key} must belong to the key pair {watched.view.get('key_name') or '(none)'} of the instance",

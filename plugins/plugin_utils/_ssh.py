@@ -167,6 +167,7 @@ MISMATCH = "mismatch"
 WRONG_USER = "wrong_user"
 BAD_KEY = "bad_key"
 BAD_ADDRESS = "bad_address"
+BAD_CONTROL_PATH = "bad_control_path"
 
 # First match wins. Texts of OpenSSH (sshconnect.c, authfile.c) and of the images AWS offers, which let root in only to
 # say which user to take (cloud-init, disable_root_opts). Everything else means "not yet".
@@ -180,6 +181,8 @@ SSH_MESSAGES: tuple[tuple[str, str], ...] = (
     ("permission denied", REFUSED),
     ("too many authentication failures", REFUSED),
     ("could not resolve hostname", BAD_ADDRESS),
+    ("too long for unix domain socket", BAD_CONTROL_PATH),
+    ("controlpath too long", BAD_CONTROL_PATH),
 )
 
 
@@ -189,7 +192,7 @@ def classify_ssh(code: int, output: str) -> str:
     Args:
         code: ssh's exit code (255: its own error; else that of the remote command).
         output: stdout and stderr together.
-    Returns: READY, WAIT, REFUSED, MISMATCH, WRONG_USER, BAD_KEY or BAD_ADDRESS.
+    Returns: READY, WAIT, REFUSED, MISMATCH, WRONG_USER, BAD_KEY, BAD_ADDRESS or BAD_CONTROL_PATH.
     """
     if code == 0:
         return READY

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class Sshd:
     directory: Path
     port: int
     process: subprocess.Popen[bytes]
+    sockets: Path
     alias: str = "i-0123456789abcdef0"
     user: str = field(default_factory=getpass.getuser)
     address: str = "127.0.0.1"
@@ -35,6 +37,11 @@ class Sshd:
     @property
     def key(self) -> str:
         return str(self.directory / "id")
+
+    @property
+    def control_path(self) -> str:
+        # Not below pytest's directory: the path of a socket is limited to about 100 characters.
+        return str(self.sockets / "%C")
 
     @property
     def host_key(self) -> str:
@@ -54,7 +61,7 @@ class Sshd:
             "ssh_args": "-o ControlMaster=auto -o ControlPersist=60",
             "ssh_common_args": f"-o HostKeyAlias={self.alias} -o UserKnownHostsFile={self.known_hosts}"
             " -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
-            "control_path": str(self.directory / "cp-%%C"),
+            "control_path": self.control_path.replace("%", "%%"),
         }.get(name)
 
 
@@ -88,7 +95,7 @@ def start_sshd(directory: Path) -> Sshd:
         stdout=subprocess.DEVNULL,
         stderr=(directory / "sshd.log").open("wb"),
     )
-    server = Sshd(directory, port, process)
+    server = Sshd(directory, port, process, Path(tempfile.mkdtemp(prefix="spot-")))
     (directory / "known_hosts").write_text(f"{server.alias} {server.host_key}\n")
     for _attempt in range(100):
         with socket.socket() as probe:
@@ -107,6 +114,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     _ssh.close_master(_ssh.connection_target(server.options))
     server.process.terminate()
     server.process.wait()
+    shutil.rmtree(server.sockets)
 
 
 @pytest.fixture
@@ -117,6 +125,7 @@ def make_action(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         module: Any,
         args: dict[str, Any],
         option: Callable[[str], Any] | None = None,
+        *,
         check_mode: bool = False,
         diff: bool = False,
         transport: str = "ssh",

@@ -47,7 +47,7 @@ def move(sshd: Any, make_action: Callable[..., Any]) -> Callable[..., dict[str, 
     [("/", {"train.py", "sub/data", "run.sh"}), ("", {"code/train.py", "code/sub/data", "code/run.sh"})],
 )
 @pytest.mark.parametrize("direction", ["out", "in"])
-def test_trailing_slash_means_what_it_means_to_rsync(move, code, tmp_path, direction, slash, expected):
+def test_trailing_slash_means_what_it_means_to_rsync(move, code, tmp_path, *, direction, slash, expected):
     there = tmp_path / "new" / "there"
     local, remote = (f"{code}{slash}", there) if direction == "out" else (there, f"{code}{slash}")
     result = move(direction, local, remote)
@@ -116,11 +116,8 @@ def test_names_that_a_shell_would_trip_over(move, code, tmp_path, direction):
     code.rename(source)
     (source / NASTY).write_text("x")
     there = tmp_path / f"to {NASTY}" / NASTY
-    if direction == "in":
-        # rsync expands wildcards in remote names itself; a name with them still matches itself.
-        pair = (there, f"{source}/")
-    else:
-        pair = (f"{source}/", there)
+    # rsync expands wildcards in remote names itself; a name with them still matches itself.
+    pair = (there, f"{source}/") if direction == "in" else (f"{source}/", there)
     result = move(direction, *pair)
     assert "failed" not in result, result.get("msg")
     assert tree(there) == tree(source)
@@ -150,7 +147,7 @@ def test_every_compression_works(move, code, tmp_path, compress):
 
 
 def test_missing_local_path_is_told_before_anything_moves(move, tmp_path):
-    with pytest.raises(AnsibleActionFail, match="local_path .*/nothing: does not exist on this machine"):
+    with pytest.raises(AnsibleActionFail, match=r"local_path .*/nothing: does not exist on this machine"):
         move("out", tmp_path / "nothing", tmp_path / "there")
     assert not (tmp_path / "there").exists()
 
