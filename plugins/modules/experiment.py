@@ -15,7 +15,7 @@ description:
     group. Only what carries the tag C(spot:experiment) of this experiment is touched.
   - Volumes are kept, except those that O(delete_volumes) names.
   - Never waits. What can only be removed when the instances are gone is returned in RV(pending); wait for the
-    instances with P(experiments.spot.instances_wait#action), then run the same task again.
+    instances with M(experiments.spot.instances_wait), then run the same task again.
   - What fails does not stop the rest. All failures are reported in one error at the end.
 author:
   - experiments.spot authors (@experiments-spot)

@@ -83,7 +83,7 @@ experiments:
     profile:
       description: Name of the profile it was launched from.
       type: str
-      sample: lab
+      sample: p2
     owner:
       description: Who launched it.
       type: str

@@ -21,10 +21,11 @@ author:
 options:
   profile:
     description:
-      - The normalised profile, as the action plugin P(experiments.spot.profile#action) returns it.
+      - The normalised profile, as M(experiments.spot.profile) returns it.
       - In this module the named profile of the AWS credentials is O(aws_profile).
     type: dict
     required: true
+    aliases: []
   aws_profile:
     description:
       - A named AWS profile to use for the credentials, the option C(profile) of the modules of amazon.aws.
@@ -91,7 +92,7 @@ problems:
   returned: on failure because of problems
   type: list
   elements: str
-  sample: ["access.key_name: there is no key pair lab in us-east-1; key pairs belong to one region: import it there"]
+  sample: ["access.key_name: there is no key pair mine in us-east-1; key pairs belong to one region: import it there"]
 owner:
   description: The profile's owner, else the user part of the caller's ARN.
   returned: success
@@ -179,7 +180,7 @@ key_name:
   description: Name of the key pair of the instances.
   returned: success
   type: str
-  sample: spot-lab
+  sample: spot-digits
 security_group_ids:
   description: Ids of the security groups; empty while the experiment's own one is still to be made.
   returned: success
@@ -201,7 +202,7 @@ launch_template:
     name:
       description: Its name, which holds a hash of the data.
       type: str
-      sample: spot-lab-1a2b3c4d
+      sample: spot-digits-1a2b3c4d
     data:
       description:
         - C(LaunchTemplateData) of the EC2 API. C(SecurityGroupIds) is empty while the group is still to be made.
