@@ -171,6 +171,8 @@ def place_errors(wanted: Wanted, probe: Probe, place: Place) -> list[str]:
 
 def owner_differs(wanted: Wanted, place: Place) -> bool:
     """Whether owner, group or mode of the root of the file system is not as wanted."""
+    if "ro" in wanted.options.split(","):
+        return False
     pairs = ((wanted.uid, place.uid), (wanted.gid, place.gid), (wanted.mode, place.mode))
     return any(want is not None and want != have for want, have in pairs)
 
@@ -194,7 +196,7 @@ def plan_mounted(wanted: Wanted, probe: Probe, place: Place, fstab_text: str, in
         ("remount", mounted and old is not None and old.options != entry.options),
         ("grow", can_grow and not must_format),
         ("fstab", text != fstab_text),
-        ("owner", not mounted or owner_differs(wanted, place)),
+        ("owner", owner_differs(wanted, place) if mounted else "ro" not in wanted.options.split(",")),
     )
     plan = Plan(steps=[name for name, needed in steps if needed], fstab_text=text, uuid=uuid)
     plan.warnings = _warnings(wanted, probe, place, mounted)
