@@ -51,7 +51,10 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, variables)
         _valid, args = self.validate_argument_spec(argument_spec=SPEC)
         try:
-            return {**result, **self._profile(args, variables), "changed": False}
+            answer = self._profile(args, variables)
+            # The environment of the job may hold secrets; a message about mistakes never does.
+            secret = bool(answer["profile"]["job"] and answer["profile"]["job"]["env"])
+            return {**result, **answer, "changed": False, **({"_ansible_no_log": True} if secret else {})}
         except ProfileError as error:
             return {**result, "failed": True, "msg": str(error)}
 

@@ -111,6 +111,7 @@ def _lay(merged: Document, path: Path, value: Any, top: Document, key: Key | Non
         return
     _drop(merged, path)
     parent[path[-1]] = copy.deepcopy(value)
+    merged.origins[path] = top.origin(path)
     merged.origins.update({at: origin for at, origin in top.origins.items() if at[: len(path)] == path})
 
 

@@ -148,7 +148,7 @@ def _boolean(key: Key, given: Any) -> bool:
 def _texts(key: Key, given: Any) -> list[str]:
     value = _loose_list(given) if isinstance(given, Loose) else given
     if not isinstance(value, list):
-        example = f"; write [{given}]" if isinstance(given, str) and len(given) < 40 else ""
+        example = f"; write [{given}]" if isinstance(given, str) and given.isprintable() and len(given) < 40 else ""
         raise Wrong(f"{show(given)} is {named(value)}, not a list", f"allowed: {allowed(key)}{example}")
     _count(key, value)
     each = Key("text", "", pattern=key.pattern, form=key.form)

@@ -25,7 +25,7 @@ ADVICE = (
     ("found character '%'", "put the value in quotes"),
     ("found character '@'", "put the value in quotes"),
     ("found character '`'", "put the value in quotes"),
-    ("mapping values are not allowed", "indent by the same number of blanks, and put a value with a colon in quotes"),
+    ("mapping values are not allowed", "write KEY: VALUE, indent evenly, and put a value with a colon in quotes"),
     ("could not find expected ':'", "write KEY: VALUE, with a blank after the colon"),
     ("expected <block end>", "indent the keys of a section by the same number of blanks"),
     ("while scanning a quoted scalar", "close the quotes"),

@@ -24,7 +24,7 @@ def local_files(checked: Checked) -> None:
 
 
 def _source(checked: Checked, at: tuple[str | int, ...], path: str) -> None:
-    if not os.path.exists(path):
+    if not os.path.exists(path.rstrip("/") or "/"):
         base = checked.document.origin(at).base
         checked.report(at, f"{path} does not exist", f"a relative path starts from {base or os.getcwd()}", path)
     elif path.endswith("/") and not os.path.isdir(path):

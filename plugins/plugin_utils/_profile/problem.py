@@ -45,9 +45,10 @@ class Problem:
     def text(self) -> str:
         """One line: where, which key, what is wrong, what to do."""
         said = "; ".join(part for part in (self.what, self.todo) if part)
+        path = _plain(self.path)
         if self.file == "-e":
-            return f"-e {self.path}: {said}"
-        return ": ".join(part for part in (self.where, self.path, said) if part)
+            return f"-e {path}: {said}"
+        return ": ".join(part for part in (self.where, path, said) if part)
 
 
 class ProfileError(Exception):
@@ -72,8 +73,13 @@ def show(value: Any, limit: int = 60) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):
         text = repr(type(value).__name__)
-    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    text = _plain(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """Without anything that a terminal might obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def report(problems: Iterable[Problem]) -> str:

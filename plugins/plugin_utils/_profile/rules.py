@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .problem import show
+
 if TYPE_CHECKING:
     from .validate import Checked
 
@@ -141,12 +143,12 @@ def cidr(given: str, allow_any: bool = False) -> str:
     try:
         network = ipaddress.IPv4Network(given.strip(), strict=False)
     except ValueError:
-        raise ValueError(f'"{given}" is no IPv4 network; {todo}') from None
+        raise ValueError(f"{show(given)} is no IPv4 network; {todo}") from None
     if str(network.network_address) != given.strip().split("/", maxsplit=1)[0]:
-        raise ValueError(f'"{given}" is an address inside a network; did you mean {network}?')
+        raise ValueError(f"{show(given)} is an address inside a network; did you mean {network}?")
     if network.prefixlen < 8 and not allow_any:
         todo = "use auto or your own network, or set access.allow_any_cidr to true if it is meant"
-        raise ValueError(f'"{given}" lets the whole Internet knock; {todo}')
+        raise ValueError(f"{show(given)} lets the whole Internet knock; {todo}")
     return str(network)
 
 
@@ -355,7 +357,7 @@ def job_mounts(checked: Checked) -> None:
 def job_state(checked: Checked) -> None:
     """The state directory is a directory of its own."""
     job = checked.profile["job"]
-    given = (checked.document.data or {}).get("job")
+    given = checked.document.data.get("job")
     if not job or not checked.ok("job", "state_dir") or not isinstance(given, dict) or not given.get("state_dir"):
         return
     hides = _system(job["state_dir"], _home(checked), ())

@@ -55,6 +55,8 @@ EXPERIMENT_FORM = "1 to 40 lower-case letters, digits and hyphens, no hyphen at 
 _HEX = r"[0-9a-f]{8}([0-9a-f]{9})?"
 _USER = r"[a-z_][a-z0-9_-]{0,31}\$?|[0-9]{1,10}"
 _USER_FORM = 'a Linux name such as ubuntu, or a number in quotes such as "1000"'
+_LOCAL = r"[^\x00-\x1f\x7f]+"
+_LOCAL_FORM = "a path of your machine"
 _ABSOLUTE = r"/[^\x00-\x1f]*"
 _ABSOLUTE_FORM = "an absolute path, /like/this"
 # The grammar of the distribution project, with at most one registry host in front.
@@ -167,6 +169,8 @@ ACCESS = {
         "text",
         "Private key to log in with; without access.key_name its public half is imported.",
         shown="a key made for the experiment under ~/.ssh/experiments.spot/",
+        pattern=_LOCAL,
+        form=_LOCAL_FORM,
     ),
     "security_group_ids": Key(
         "texts",
@@ -298,6 +302,8 @@ CHANNEL = {
         "Path on your machine; out starts from the directory of the profile's file, in from where you typed the "
         "command. A slash at the end of a source means its contents, as rsync has it.",
         required=True,
+        pattern=_LOCAL,
+        form=_LOCAL_FORM,
     ),
     "remote_path": Key(
         "text",

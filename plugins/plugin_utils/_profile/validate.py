@@ -89,10 +89,11 @@ def validate(data: Any, file: str, setting: Setting | None = None) -> tuple[dict
 def examine(document: Document, setting: Setting, complete: bool = True) -> Checked:
     """Check a document by schema, then by the rules between keys; see `Checked`."""
     checked = Checked({}, [], document, setting, complete)
-    data = document.data if isinstance(document.data, Mapping) else {}
-    if not isinstance(document.data, Mapping) and document.data is not None:
-        checked.report((), f"this is {named(document.data)}, not a mapping of keys to values")
-    profile = _section(checked, SCHEMA, data, ())
+    if not isinstance(document.data, Mapping):
+        checked.document = Document({}, document.origins)
+        if document.data is not None:
+            checked.report((), f"this is {named(document.data)}, not a mapping of keys to values")
+    profile = _section(checked, SCHEMA, checked.document.data, ())
     profile.pop("extends")
     checked.profile = {"name": setting.name, **profile}
     _complete(checked)
@@ -131,9 +132,7 @@ def _value(checked: Checked, key: Key, given: Any, path: Path) -> Any:
 
 
 def _absent(checked: Checked, key: Key, path: Path) -> Any:
-    if key.required:
-        checked.bad.add(path)
-    if key.required and checked.complete:
+    if key.required and checked.complete and checked.ok(*path):
         checked.report(path, "it is missing", f"{key.text.rstrip('.')}; allowed: {allowed(key)}")
     if key.kind == "section" and not key.optional:
         return _section(checked, key.keys, {}, path)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.problem import Problem
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.rules import SIZES, cidr
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema import VOLUME
+
+Check = Callable[..., tuple[dict[str, Any] | None, list[Problem]]]
+
+
+def volume(name: str = "b", mount_point: str = "/b", **more: Any) -> dict[str, Any]:
+    return {"name": name, "mount_point": mount_point, **more}
+
+
+def channel(direction: str = "out", local: str = "src/", remote: str = "~/src/", **more: Any) -> dict[str, Any]:
+    return {"direction": direction, "local_path": local, "remote_path": remote, **more}
+
+
+VOL = "vol-0123456789abcdef0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "said"),
+    [
+        ({"image": {}}, "image", "give one of image.id, image.ssm_parameter, image.name"),
+        ({"image.ssm_parameter": "/x"}, "image.ssm_parameter", "image.id and image.ssm_parameter exclude each other"),
+        ({"image": {"name": "debian-*"}}, "image.owner", "anybody may publish an image of that name"),
+        ({"image.owner": "self"}, "image.owner", "goes only with image.name"),
+        ({"capacity.zones": ["eu-west-1a"]}, "capacity.zones[0]", '"eu-west-1a" is not in the region us-east-1'),
+        ({"capacity.market": "on-demand", "capacity.max_price": 1}, "capacity.max_price", "only with market spot"),
+        ({"access.ssh_cidr": "0.0.0.0/0"}, "access.ssh_cidr", "lets the whole Internet knock"),
+        ({"access.ssh_cidr": "128.0.0.0/1"}, "access.ssh_cidr", "lets the whole Internet knock"),
+        ({"access.ssh_cidr": "10.0.0.5/24"}, "access.ssh_cidr", "did you mean 10.0.0.0/24?"),
+        ({"access.ssh_cidr": "::1/128"}, "access.ssh_cidr", "is no IPv4 network"),
+        ({"access.key_name": "k"}, "access.key_name", "set access.private_key_file"),
+        ({"volumes": [volume("a"), volume("a", "/c")]}, "volumes[1].name", 'the name "a" stands twice'),
+        (
+            {"capacity.count": 3, "volumes": [volume("a"), volume("a-2", "/c")]},
+            "volumes[1].name",
+            'is that of volume "a" on another instance',
+        ),
+        (
+            {"volumes": [volume(volume_id=VOL), volume("c", "/c", volume_id=VOL)]},
+            "volumes[1].volume_id",
+            "stands twice",
+        ),
+        ({"volumes": [volume(device="/dev/sdf"), volume("c", "/c", device="/dev/sdf")]}, "volumes[1].device", "twice"),
+        ({"capacity.count": 2, "volumes": [volume(volume_id=VOL)]}, "volumes[0].volume_id", "the 2 instances"),
+        ({"volumes": [volume(volume_id=VOL, snapshot_id="snap-01234567")]}, "volumes[0].snapshot_id", "new volume"),
+        ({"volumes": [volume(type="st1", size=100)]}, "volumes[0].size", "allowed: 125 to 16,384 GiB"),
+        ({"volumes": [volume(type="io2", size=10)]}, "volumes[0].iops", "io2 needs it"),
+        ({"volumes": [volume(type="gp2", iops=3000)]}, "volumes[0].iops", "only with gp3, io1 and io2, not gp2"),
+        ({"volumes": [volume(iops=2999)]}, "volumes[0].iops", "allowed: at least 3000"),
+        ({"volumes": [volume(size=10, iops=5001)]}, "volumes[0].iops", "500 a GiB, so at most 5000"),
+        ({"volumes": [volume(type="gp2", throughput=200)]}, "volumes[0].throughput", "only with gp3, not gp2"),
+        ({"volumes": [volume(throughput=1000)]}, "volumes[0].throughput", "needs 4000 IOPS"),
+        ({"volumes": [volume(mount_point="/")]}, "volumes[0].mount_point", "/ belongs to the system"),
+        ({"volumes": [volume(mount_point="/usr/local")]}, "volumes[0].mount_point", "belongs to the system"),
+        ({"volumes": [volume(mount_point="//etc/")]}, "volumes[0].mount_point", "/etc belongs to the system"),
+        ({"volumes": [volume(mount_point="/home/ubuntu")]}, "volumes[0].mount_point", "is the home directory"),
+        ({"volumes": [volume(mount_point="/home/ubuntu/.ssh")]}, "volumes[0].mount_point", "holds the keys"),
+        ({"volumes": [volume(mount_point="/data/../etc")]}, "volumes[0].mount_point", "contains .."),
+        ({"volumes": [volume(mount_point="data")]}, "volumes[0].mount_point", "an absolute path"),
+        ({"volumes": [volume("a"), volume("c", "/b/")]}, "volumes[1].mount_point", "/b stands twice"),
+        ({"volumes": [volume("a", "/d/x"), volume("c", "/d")]}, "volumes[1].mount_point", "would hide /d/x"),
+        ({"channels": [channel(remote="/etc/")]}, "channels[0].remote_path", "belongs to the system"),
+        ({"channels": [channel(remote="~/.ssh/")]}, "channels[0].remote_path", "holds the keys"),
+        ({"channels": [channel(remote="~/", delete=True)]}, "channels[0].delete", "it would empty /home/ubuntu/"),
+        ({"channels": [channel("in", "./", "/data/", delete=True)]}, "channels[0].delete", "it would empty /work dir/"),
+        ({"channels": [channel("in", "~/", "/data/", delete=True)]}, "channels[0].delete", "it would empty /home/me/"),
+        ({"channels": [channel(), channel(local="b/", delete=True)]}, "channels[1].remote_path", "one of them deletes"),
+        ({"runtime.docker": False}, "runtime.docker", "a job runs in a container"),
+        ({"runtime.gpu": "none", "job.gpus": "all"}, "job.gpus", "does not go with runtime.gpu none"),
+        ({"runtime.gpu": "required", "job.gpus": "none"}, "job.gpus", "does not go with runtime.gpu required"),
+        ({"job.at_end": "stop"}, "job.at_end", "AWS cannot stop a one-time Spot Instance"),
+        ({"job.env": {"SPOT_RANK": "1"}}, "job.env.SPOT_RANK", "names that start with SPOT_"),
+        ({"job.mounts": ["/a:/x", "/b:/x/:ro"]}, "job.mounts[1]", "/x in the container stands twice"),
+        ({"job.mounts": ["/a:/"]}, "job.mounts[0]", "replace the whole image"),
+        ({"job.mounts": ["/a:/data/good"]}, "job.mounts[0]", "the state directory is mounted already"),
+        ({"job.state_dir": "/etc/x"}, "job.state_dir", "belongs to the system"),
+        ({"job.extra_args": ["--name=x"]}, "job.extra_args[0]", "the job's unit names the container"),
+        ({"tags": {"a": "x" * 257}}, "tags.a", "allowed: at most 256"),
+    ],
+)
+def test_what_does_not_go_together(check: Check, changes: dict[str, Any], path: str, said: str) -> None:
+    profile, problems = check(changes)
+    assert profile is None
+    assert [(problem.path, said in problem.text) for problem in problems] == [(path, True)], problems
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image": {"name": "debian-*", "owner": "136693071363"}},
+        {"image": {"ssm_parameter": "/aws/x"}},
+        {"capacity.zones": ["us-east-1a", "us-east-1-bos-1a"]},
+        {"access.ssh_cidr": "0.0.0.0/0", "access.allow_any_cidr": True},
+        {"access.ssh_cidr": "198.51.100.0/24"},
+        {"access.key_name": "k", "access.private_key_file": "k.pem"},
+        {"volumes": [volume("a", "/d"), volume("c", "/d/x")]},
+        {"volumes": [volume("a", "/d"), volume("c", "/dx")]},
+        {"volumes": [volume("a"), volume("a-2", "/c")]},
+        {"volumes": [volume(size=10, iops=5000, throughput=1250)]},
+        {"volumes": [volume(type="io1", size=4, iops=100)]},
+        {"volumes": [volume(volume_id=VOL, type="io2")]},
+        {"volumes": [volume(mount_point="/mnt"), volume("o", "/opt")]},
+        {"volumes": [volume(mount_point="/home/ubuntu/data")]},
+        {"channels": [channel("in", "results/", "/var/log/")]},
+        {"channels": [channel(), channel(local="b/")]},
+        {"channels": [channel(remote="/srv/code/", delete=True)]},
+        {"job.at_end": "stop", "capacity.market": "on-demand"},
+        {"job.mounts": ["/data:/data", "~/src:/src:ro"]},
+        {"job.extra_args": ["--ipc=host"]},
+        {"runtime.docker": False, "job": None},
+    ],
+)
+def test_what_goes_together(check: Check, changes: dict[str, Any]) -> None:
+    assert check(changes)[1] == []
+
+
+def test_a_bare_address_is_one_address(check: Check) -> None:
+    profile, _problems = check({"access.ssh_cidr": "203.0.113.7"})
+    assert profile is not None
+    assert profile["access"]["ssh_cidr"] == "203.0.113.7/32"
+
+
+def test_rules_do_not_judge_by_wrong_values(check: Check) -> None:
+    changes = {"image.id": "ami", "access.private_key_file": 3, "access.key_name": "k", "volumes.0.type": "gp9"}
+    _profile, problems = check({**changes, "volumes.0.iops": 5})
+    assert {problem.path for problem in problems} == {
+        "image.id",
+        "access.private_key_file",
+        "volumes[0].type",
+        "volumes[0].iops",
+    }
+
+
+def test_every_type_of_volume_has_its_sizes() -> None:
+    assert set(SIZES) == set(VOLUME["type"].choices)
+
+
+@pytest.mark.parametrize("given", ["", "a", "1.2.3", "1.2.3.4/33", "1.2.3.4/-1", "1.2.3.4/", "1.2.3.4/32/1"])
+def test_no_network(given: str) -> None:
+    with pytest.raises(ValueError, match="is no IPv4 network; allowed"):
+        cidr(given)
