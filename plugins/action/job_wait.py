@@ -1,0 +1,298 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Waits for the job of an instance, or follows its log; documentation in modules/job_wait.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils._follow import (
+    JobView,
+    failure_text,
+    follow_command,
+    job_failed,
+    journal_entry,
+    parse_poll,
+    plain_lines,
+    poll_command,
+    run_seconds,
+    tail_command,
+)
+from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
+    Child,
+    Clock,
+    Heartbeat,
+    backoff,
+    duration,
+    is_quiet,
+)
+
+display = Display()
+
+NOTE = "Ctrl-C leaves it running; the same command with -e follow=true comes back to it"
+# After the end the journal may still hold lines that have not come through: wait for this many silent seconds.
+SILENCE = 1.0
+# A unit that is neither running nor has run: not a job that is about to start, after this many looks.
+NEVER_STARTED = 3
+
+SPEC: dict[str, Any] = {
+    "follow": {"type": "bool", "default": False},
+    "fail_on_error": {"type": "bool", "default": True},
+    "timeout": {"type": "float"},
+    "log_lines": {"type": "int", "default": 20},
+    "reconnect": {"type": "float", "default": 120},
+    "quiet": {"type": "bool"},
+}
+
+
+class LostConnection(Exception):
+    """ssh could not reach the instance; the text is its last line."""
+
+
+class Remote:
+    """Commands on the instance, over the shared connection."""
+
+    def __init__(self, target: _ssh.Target) -> None:
+        self.target = target
+
+    def read(self, command: str, timeout: float = 30) -> str:
+        """Output of a command.
+
+        Raises:
+            LostConnection: ssh did not get through.
+        """
+        result = _ssh.run(_ssh.ssh_argv(self.target, command), timeout)
+        if result.returncode == 255:
+            raise LostConnection(_ssh.last_line(result.stderr) or "no answer")
+        return result.stdout
+
+    def stream(self, command: str) -> Child:
+        """A command whose output is read as it comes."""
+        return Child(_ssh.ssh_argv(self.target, command))
+
+    def reset(self) -> None:
+        """Drops the shared connection, so that the next command opens a new one."""
+        _ssh.close_master(self.target)
+
+
+@dataclass
+class Options:
+    """What is waited for and how; durations in seconds, timeout None for as long as it takes."""
+
+    follow: bool
+    timeout: float | None
+    reconnect: float
+    log_lines: int
+    host: str
+    prefix: bool
+
+
+class Watcher:
+    """The loop around one job."""
+
+    def __init__(self, remote: Any, options: Options, say: Callable[[str], None], clock: Clock | None = None) -> None:
+        self.remote = remote
+        self.options = options
+        self.say = say
+        self.clock = clock or Clock()
+        self.started = self.clock.now()
+        self.heartbeat = Heartbeat(self.started)
+        self.view = JobView()
+        self.unstarted = 0
+        self.noted = False
+        self.cursor: str | None = None
+        self.child: Any = None
+        self.shown = 0
+        self.last_line = self.started
+
+    # ------------------------------------------------------------------------------------------------------- waiting
+
+    def run(self) -> JobView:
+        """Waits until the run is over.
+
+        Raises:
+            AnsibleActionFail: there is no job, the time is over, or the connection is lost for good.
+        """
+        pauses = backoff(0.5, 5)
+        try:
+            while not self.look():
+                self._check_time()
+                self._spend(next(pauses))
+            self._drain()
+        finally:
+            self._close()
+        return self.view
+
+    def elapsed(self) -> float:
+        """Seconds since the wait began."""
+        return self.clock.now() - self.started
+
+    def look(self) -> bool:
+        """One poll; says whether the run is over."""
+        self.view = self._poll()
+        if self.view.known and self.view.state is not None:
+            self.unstarted = 0
+        else:
+            self.unstarted += 1
+        if self.unstarted >= NEVER_STARTED:
+            raise AnsibleActionFail(f"no job was started on {self.options.host}; the role job starts it")
+        return self.view.over
+
+    def _poll(self) -> JobView:
+        lost_since: float | None = None
+        pauses = backoff(1, 15, 2)
+        while True:
+            try:
+                view = parse_poll(self.remote.read(poll_command(self.view.ledger)))
+                if view.known and self.view.ledger != view.ledger:
+                    view = parse_poll(self.remote.read(poll_command(view.ledger)))
+                return view
+            except LostConnection as error:
+                lost_since = self.clock.now() if lost_since is None else lost_since
+                self._lost(str(error), self.clock.now() - lost_since)
+                self.clock.wait(next(pauses))
+
+    def _lost(self, reason: str, seconds: float) -> None:
+        host = self.options.host
+        if seconds >= self.options.reconnect:
+            raise AnsibleActionFail(
+                f"lost the connection to {host} for {duration(seconds)} ({reason}). The job does not need it and"
+                " goes on unless AWS took the instance; ansible-playbook status.yml tells"
+            )
+        if seconds == 0:
+            self.say(f"[{host}] connection lost ({reason}), trying again; the job goes on without it")
+        self._close()
+        self.remote.reset()
+
+    def _check_time(self) -> None:
+        limit = self.options.timeout
+        if limit is not None and self.elapsed() >= limit:
+            name, phase = self.view.facts.get("job"), self.view.phase()
+            raise AnsibleActionFail(
+                f"job {name} on {self.options.host} is not over after {duration(limit)} ({phase}); it goes on there"
+            )
+
+    def _spend(self, seconds: float) -> None:
+        until = self.clock.now() + seconds
+        if self.options.follow:
+            self._read_log(until)
+        else:
+            self.clock.wait(seconds)
+        self._show_life()
+
+    def _show_life(self) -> None:
+        now = self.clock.now()
+        if self.shown and now - self.last_line < self.heartbeat.every:
+            return
+        if self.heartbeat.due(now):
+            note = "" if self.noted else f" ({NOTE})"
+            self.noted = True
+            self.say(f"[{self.options.host}] job {self.view.facts.get('job')}: {self.view.phase()}{note}")
+
+    # ---------------------------------------------------------------------------------------------------- following
+
+    def _read_log(self, until: float) -> None:
+        while self.clock.now() < until:
+            if self.child is None and self.view.invocation:
+                self.child = self.remote.stream(follow_command(self.view.invocation, self.cursor))
+            if self.child is None or not self.child.open:
+                self._close()
+                self.clock.wait(until - self.clock.now())
+                return
+            self._show_lines(self.child.read(max(0.0, until - self.clock.now())))
+
+    def _show_lines(self, entries: list[str]) -> None:
+        prefix = f"[{self.options.host}] " if self.options.prefix else ""
+        for entry in entries:
+            cursor, lines = journal_entry(entry)
+            self.cursor = cursor or self.cursor
+            for line in lines:
+                self.say(prefix + line)
+        if entries:
+            self.shown += len(entries)
+            self.last_line = self.clock.now()
+
+    def _drain(self) -> None:
+        """Shows what the job said last, also when it was over before its log could be followed."""
+        if not self.options.follow:
+            return
+        if self.child is None:
+            prefix = f"[{self.options.host}] " if self.options.prefix else ""
+            for line in self.tail() if not self.shown else []:
+                self.say(prefix + line)
+            return
+        while self.child.open:
+            entries = self.child.read(SILENCE)
+            if not entries:
+                break
+            self._show_lines(entries)
+
+    def tail(self) -> list[str]:
+        """The end of the log; none when the instance does not answer any more."""
+        if not self.view.invocation or self.options.log_lines <= 0:
+            return []
+        try:
+            text = self.remote.read(tail_command(self.view.invocation, self.options.log_lines))
+        except LostConnection:
+            return []
+        return plain_lines(text.splitlines())
+
+    def _close(self) -> None:
+        if self.child is not None:
+            self.child.stop()
+            self.child = None
+
+
+class ActionModule(ActionBase):
+    """Waits for the job of a host."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Does the work; see the documentation of the module."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec(SPEC)
+        if self._task.check_mode:
+            return {**result, "changed": False, "skipped": True, "msg": "check mode waits for no job"}
+        if self._connection.transport != "ssh":
+            raise AnsibleActionFail(f"waiting needs a host reached by ssh, not by {self._connection.transport}")
+        variables = task_vars or {}
+        options = Options(
+            follow=args["follow"],
+            timeout=args["timeout"],
+            reconnect=args["reconnect"],
+            log_lines=args["log_lines"],
+            host=variables.get("inventory_hostname", "host"),
+            prefix=len(variables.get("ansible_play_hosts", [])) > 1,
+        )
+        say = (lambda _line: None) if is_quiet(args["quiet"], os.environ) else display.display
+        watcher = Watcher(Remote(_ssh.connection_target(self._connection.get_option)), options, say)
+        view = watcher.run()
+        return {**result, **answer(watcher, view, args["fail_on_error"])}
+
+
+def answer(watcher: Watcher, view: JobView, fail_on_error: bool) -> dict[str, Any]:
+    """The result of the task."""
+    tail = watcher.tail()
+    host = watcher.options.host
+    code = view.facts.get("exit_code")
+    end = f"{view.state}" + (f", exit code {code}" if code else "")
+    watcher.say(f"[{host}] job {view.facts.get('job')}: {end}{_took(view)}")
+    result = {"changed": False, **view.facts, "log_tail": tail, "waited": round(watcher.elapsed(), 1)}
+    if job_failed(view) and fail_on_error:
+        result.update(failed=True, msg=failure_text(view, host, tail))
+    return result
+
+
+def _took(view: JobView) -> str:
+    seconds = run_seconds(view.facts)
+    return "" if seconds is None else f" after {duration(seconds)}"
