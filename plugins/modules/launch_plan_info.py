@@ -231,7 +231,9 @@ cost:
   type: dict
   sample: {"per_hour": 0.42, "on_demand_per_hour": 1.006}
 notes:
-  description: What could not be read, for instance for want of an optional permission.
+  description:
+    - What could not be read for want of an optional permission.
+    - Instances of the experiment that the launch does not use.
   returned: success
   type: list
   elements: str

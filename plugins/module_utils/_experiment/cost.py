@@ -66,16 +66,13 @@ def so_far(price: float | None, start: datetime | None, end: datetime) -> float 
     return None if price is None or ran is None else round(price * ran, 6)
 
 
-def per_hour(pools: list[Resource], instances: list[Resource], count: int, key: str = "price") -> float | None:
-    """USD per hour of the whole experiment: what runs at the price of its pool, what is missing at the cheapest pool.
+def per_hour(running: list[float | None], candidates: list[float | None], count: int) -> float | None:
+    """USD per hour of the whole experiment: what runs, and what is missing at the cheapest pool.
 
     Args:
-        pools: pools of the plan, sorted by price.
-        instances: running ones, with type and zone.
-        count: wanted number.
-        key: ``price`` or ``on_demand_price`` of a pool.
+        running: prices of the running instances.
+        candidates: prices of the pools that can be asked for.
+        count: wanted number of instances.
     """
-    prices = {(pool["instance_type"], pool["zone"]): pool[key] for pool in pools}
-    amounts = [prices.get((one["type"], one["zone"])) for one in instances]
-    cheapest = min((pool[key] for pool in pools if pool[key] is not None), default=None)
-    return total(amounts + [cheapest] * max(0, count - len(instances)))
+    cheapest = min((price for price in candidates if price is not None), default=None)
+    return total(running + [cheapest] * max(0, count - len(running)))

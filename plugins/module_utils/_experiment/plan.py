@@ -365,9 +365,6 @@ def make(
     template = launch_template(profile, data, experiment, facts)
     ranked = pools(profile, facts)
     instances = transformations.newest_alive(facts.instances)
-    count = profile["capacity"]["count"]
-    # What runs may lie outside of the pools that the profile allows by now.
-    priced = ranked + _running_pools(instances, profile["capacity"]["market"], facts)
     return {
         "owner": wanted_tags["spot:owner"],
         "account": facts.account,
@@ -384,23 +381,36 @@ def make(
         "launch_template": template,
         "tags": wanted_tags,
         "todo": todo(profile, facts, caller_cidr(profile, cidr), template["exists"]),
-        "cost": {
-            "per_hour": cost.per_hour(priced, instances, count),
-            "on_demand_per_hour": cost.per_hour(priced, instances, count, "on_demand_price"),
-        },
-        "notes": list(facts.notes),
+        "cost": _cost(profile, instances, ranked, facts),
+        "notes": [*facts.notes, *notes(profile, facts)],
     }
 
 
-def _running_pools(instances: list[Resource], market: str, facts: Facts) -> list[Resource]:
-    return [
-        {
-            "instance_type": one["type"],
-            "zone": one["zone"],
-            "price": facts.spot_prices.get((one["type"], one["zone"]))
-            if market == "spot"
-            else facts.on_demand.get(one["type"]),
-            "on_demand_price": facts.on_demand.get(one["type"]),
-        }
-        for one in instances
+def notes(profile: Profile, facts: Facts) -> list[str]:
+    """What is not wrong, but costs or surprises: instances that the launch does not use."""
+    used = {one["instance_id"] for one in transformations.newest_alive(facts.instances)}
+    idle = sorted(
+        f"{raw['InstanceId']} ({raw['State']['Name']})"
+        for raw in facts.instances
+        if raw["InstanceId"] not in used and raw["State"]["Name"] not in ("shutting-down", "terminated")
+    )
+    found = [f"Not used by this launch, closing the experiment removes them: {', '.join(idle)}"] if idle else []
+    count = profile["capacity"]["count"]
+    if len(used) > count:
+        found.append(f"{len(used)} instances run, the profile asks for {count}; none is ended")
+    return found
+
+
+def _cost(profile: Profile, instances: list[Resource], ranked: list[Resource], facts: Facts) -> Resource:
+    """What runs may lie outside of the pools that the profile allows by now."""
+    count = profile["capacity"]["count"]
+    on_demand = [facts.on_demand.get(one["type"]) for one in instances]
+    spot = [facts.spot_prices.get((one["type"], one["zone"])) for one in instances]
+    now = [
+        price if one["lifecycle"] == "spot" else full
+        for one, price, full in zip(instances, spot, on_demand)
     ]
+    return {
+        "per_hour": cost.per_hour(now, [pool["price"] for pool in ranked], count),
+        "on_demand_per_hour": cost.per_hour(on_demand, [pool["on_demand_price"] for pool in ranked], count),
+    }

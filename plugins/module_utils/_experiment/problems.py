@@ -391,16 +391,24 @@ def _snapshot(case: Case, wanted: Resource, key: str) -> list[str]:
 
 
 def _attached(case: Case) -> list[str]:
-    """Volumes that another instance holds; the experiment's own instances may, also while they shut down."""
-    own = {raw["InstanceId"] for raw in case.facts.instances}
+    """Volumes that another instance holds. Source: EC2 error VolumeInUse.
+
+    The running instances may, and those that shut down give their volumes back by themselves.
+    """
+    states = {raw["InstanceId"]: raw["State"]["Name"] for raw in case.facts.instances}
+    running = {one["instance_id"] for one in transformations.newest_alive(case.facts.instances)}
     found = []
     for entry in plan.wanted_volumes(case.profile, case.facts):
-        others = [holder for holder in entry["instance_ids"] if holder not in own]
-        if others:
-            found.append(
-                f"volumes.{entry['volume']}: {entry['volume_id']} is attached to {', '.join(others)}, which does not "
-                "belong to this experiment; detach it there first"
-            )
+        for holder in entry["instance_ids"]:
+            if holder in running or states.get(holder) in ("shutting-down", "terminated"):
+                continue
+            if holder in states:
+                why = (
+                    f"an instance of this experiment that is {states[holder]} and not used; close the experiment first"
+                )
+            else:
+                why = "which does not belong to this experiment; detach it there first"
+            found.append(f"volumes.{entry['volume']}: {entry['volume_id']} is attached to {holder}, {why}")
     return found
 
 

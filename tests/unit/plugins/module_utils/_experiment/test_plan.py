@@ -302,6 +302,19 @@ def test_cost_is_unknown_without_prices() -> None:
     assert make(spot_prices={}, on_demand={})["cost"] == {"per_hour": None, "on_demand_per_hour": None}
 
 
+def test_instances_that_are_not_used_are_noted() -> None:
+    former, current = instance("i-1", generation=1), instance("i-2", generation=2)
+    ended = instance("i-3", state="terminated")
+    assert make(instances=[current, ended])["notes"] == []
+    (line,) = make(instances=[former, current, ended])["notes"]
+    assert "i-1 (running)" in line
+    assert "i-2" not in line
+
+
+def test_more_instances_than_asked_for_are_noted() -> None:
+    assert "2 instances run" in make(instances=[instance("i-1"), instance("i-2")])["notes"][0]
+
+
 def test_owner_of_the_profile_wins() -> None:
     assert make({"owner": "team"})["owner"] == "team"
 

@@ -240,6 +240,18 @@ def test_own_instances_may_hold_the_volume_even_while_they_shut_down() -> None:
     assert find(volumes(), own_volumes=[held], instances=[instance("i-1", state="shutting-down")]) == []
 
 
+@pytest.mark.parametrize(
+    "holder",
+    [instance("i-1", state="stopped"), instance("i-1", generation=1)],
+    ids=["stopped", "of a former generation"],
+)
+def test_own_instances_that_are_not_used_may_not_hold_it(holder: Resource) -> None:
+    (line,) = find(
+        volumes(), own_volumes=[volume("vol-1", holder="i-1")], instances=[holder, instance("i-2", generation=2)]
+    )
+    assert "vol-1 is attached to i-1, an instance of this experiment" in line
+
+
 def test_quota_of_one_family_does_not_forbid_the_others() -> None:
     types = [type_data("t3.medium"), type_data("g5.xlarge", vcpus=4)]
     offered = [(kind["InstanceType"], "us-east-1a") for kind in types]
