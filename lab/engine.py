@@ -336,7 +336,8 @@ class RunOptions:
     @classmethod
     def from_json(cls, text: str) -> RunOptions:
         """Reads what `to_json` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(text).items()})
+        told: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+        return cls(**told)
 
     def to_json(self) -> str:
         """The options as one JSON object."""

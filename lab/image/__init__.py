@@ -132,13 +132,15 @@ def apt_options(dump: str) -> list[str]:
     return [line for line in dump.splitlines() if APT_OPTIONS.match(line)]
 
 
-def _host_sources() -> dict[str, str]:
+def host_sources() -> list[str]:
+    """`debian_sources` of this machine."""
     directory = Path("/etc/apt/sources.list.d")
     files = [Path("/etc/apt/sources.list"), *directory.glob("*.list"), *directory.glob("*.sources")]
-    return {file.name: file.read_text(errors="replace") for file in files if file.is_file()}
+    return debian_sources({file.name: file.read_text(errors="replace") for file in files if file.is_file()})
 
 
-def _host_apt_options() -> list[str]:
+def host_apt_options() -> list[str]:
+    """`apt_options` of this machine."""
     if shutil.which("apt-config") is None:
         return []
     return apt_options(subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=False).stdout)
@@ -199,7 +201,7 @@ def ensure_image(say: Say = print) -> str:
         EngineError: The build failed; has the end of its log and where the whole log is.
     """
     files = {**recipe_files(), **_authorities()}
-    sources, options = debian_sources(_host_sources()), _host_apt_options()
+    sources, options = host_sources(), host_apt_options()
     version = recipe_hash(files, [*bootstrap_command(Path("customize.sh"), sources, options)])
     tag = f"{REPOSITORY}:{version}"
     client = engine.api(timeout=600)

@@ -1,0 +1,22 @@
+#!/bin/sh
+# mmdebstrap extract hook: `job.sh ROOT SITE` puts the Python packages of the directory SITE into the job image in ROOT.
+set -eu
+root=$1
+packages="$root/usr/local/lib/python3.11/dist-packages"
+
+mkdir -p "$packages" "$root/tmp" "$root/root" "$root/etc" "$root/proc" "$root/sys" "$root/dev" "$root/var/cache/matplotlib"
+chmod 1777 "$root/tmp" "$root/var/cache/matplotlib"
+printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n' >"$root/etc/passwd"
+printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
+cp -r --no-preserve=ownership "$2/." "$packages/"
+
+# Of scikit-learn only the data set is used; without its code and scipy the image is half the size.
+find "$packages/sklearn" "$packages/scikit_learn.libs" -type f ! -name digits.csv.gz -delete
+find "$packages" "$root/usr/lib/python3.11" -type d \( -name tests -o -name test -o -name __pycache__ -o -name include \
+    -o -name sample_data -o -name ensurepip -o -name lib2to3 -o -name idlelib -o -name pydoc_data \) -prune -exec rm -rf {} +
+find "$packages" -type f \( -name '*.c' -o -name '*.h' -o -name '*.a' -o -name '*.pyi' \) -delete
+find "$packages" -type d -empty -delete
+
+# A container starts from this image each time: what it would compute at every start is computed once.
+chroot "$root" python3 -m compileall -q /usr/lib/python3.11 /usr/lib/python3 /usr/local/lib/python3.11 >/dev/null || true
+MPLCONFIGDIR=/var/cache/matplotlib MPLBACKEND=Agg chroot "$root" python3 -c 'import numpy, matplotlib.pyplot' >/dev/null 2>&1
