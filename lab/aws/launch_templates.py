@@ -100,7 +100,9 @@ class LaunchTemplates(LabResponse):
             data = {**source.data, **data}
         check(data)
         self.dry_run()
+        newest = max(v.number for v in template.versions)
         version = template.create_version(data, args.get("VersionDescription"))
+        version.number = newest + 1  # moto counts versions, which is wrong once one has been deleted
         return ActionResult({"LaunchTemplateVersion": describe_version(self.world, template, version)})
 
     def _template(self, args: dict[str, Any]) -> tuple[Any, Any]:

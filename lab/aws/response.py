@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from typing import Any, ClassVar
 
 from moto.core.responses import ActionResult
@@ -21,6 +22,15 @@ PAINTED = (
 UNLOCKED = ("GetConsoleOutput",)  # asks the machine, which may take its time
 
 
+class Elsewhere(EC2Response):
+    """Another region: no machines there."""
+
+    def _refuse(self) -> ActionResult:
+        raise Refusal("OptInRequired", f"The lab has machines in one region only, not in {self.region}.")
+
+    run_instances = create_fleet = request_spot_instances = request_spot_fleet = _refuse
+
+
 class LabResponse(EC2Response):
     """moto's EC2 actions, one request at a time: they run in threads and moto's tables are not made for that."""
 
@@ -36,6 +46,16 @@ class LabResponse(EC2Response):
     def args(self) -> dict[str, Any]:
         """The request's parameters in the shape and types of botocore's model."""
         return dict(self.params)
+
+    @classmethod
+    def dispatch(cls, *args: Any, **kwargs: Any) -> Any:
+        """The lab has one region; in the others there is a default network and nothing else."""
+        request = args[0]
+        region = cls().get_region_from_url(request, request.raw_url)
+        if region == cls.world.config.region:
+            return super().dispatch(*args, **kwargs)
+        with cls.world.lock:
+            return Elsewhere.dispatch(*args, **kwargs)
 
     def _dispatch(self, *args: Any, **kwargs: Any) -> Any:
         request = args[0]
@@ -61,6 +81,7 @@ class LabResponse(EC2Response):
     def serialized(self, action_result: ActionResult) -> Any:
         """Give a Refusal its own HTTP status; moto answers 400 to everything."""
         status, headers, body = super().serialized(action_result)
+        body = str(body).replace("<requestId>request-id<", f"<requestId>{uuid.uuid4()}<")
         if isinstance(action_result.result, Refusal):
             status = action_result.result.http
         return status, headers, body
