@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: job_wait
+short_description: Wait for the job of an instance, or follow its log
+version_added: 0.1.0
+author:
+  - experiments.spot authors (@experiments-spot)
+description:
+  - Waits until the job that M(experiments.spot.job) started is over and says now and then what it does, first after 5
+    seconds, then each 15.
+  - The job does not depend on this. Ctrl-C or a lost connection leave it running, and the same command comes back to it.
+  - Needs a host that is reached by ssh.
+options:
+  follow:
+    description: Shows the log of the job as it is written, with the name of the host when there are several.
+    type: bool
+    default: false
+  fail_on_error:
+    description: Whether to fail when the job did not succeed. A lost connection and a timeout always fail.
+    type: bool
+    default: true
+  timeout:
+    description: Seconds to wait. Without it as long as the job takes.
+    type: float
+  log_lines:
+    description: Number of lines of the end of the log to return.
+    type: int
+    default: 20
+  reconnect:
+    description: Seconds to try again when the connection is lost.
+    type: float
+    default: 120
+  quiet:
+    description: Shows nothing. Without it the environment variable E(EXPERIMENTS_SPOT_QUIET) decides.
+    type: bool
+attributes:
+  check_mode:
+    support: full
+    description: Is skipped.
+  diff_mode:
+    support: none
+    description: It changes nothing.
+  idempotent:
+    support: full
+    description: It changes nothing.
+seealso:
+  - module: experiments.spot.job
+  - module: experiments.spot.job_info
+"""
+
+EXAMPLES = r"""
+- name: Wait for the job and show its log
+  experiments.spot.job_wait:
+    follow: true
+  register: result
+
+- name: Wait for two hours at most, whatever the outcome
+  experiments.spot.job_wait:
+    timeout: 7200
+    fail_on_error: false
+"""
+
+RETURN = r"""
+job:
+  description: Name of the job.
+  type: str
+  returned: success
+experiment:
+  description: Name of the experiment.
+  type: str
+  returned: success
+state:
+  description: V(succeeded), V(failed) or V(stopped).
+  type: str
+  returned: success
+exit_code:
+  description: Exit code of the container. Null when it never ran.
+  type: int
+  returned: success
+message:
+  description: One line that explains a failure.
+  type: str
+  returned: success
+started:
+  description: Begin of the run, ISO 8601 UTC.
+  type: str
+  returned: success
+  sample: "2026-01-02T03:04:05Z"
+finished:
+  description: End of the run.
+  type: str
+  returned: success
+image:
+  description: Image of the run.
+  type: str
+  returned: success
+generation:
+  description: Generation of the run.
+  type: int
+  returned: success
+rank:
+  description: Rank of the instance.
+  type: int
+  returned: success
+instance_id:
+  description: The instance.
+  type: str
+  returned: success
+unit_active:
+  description: Whether the runner still runs.
+  type: bool
+  returned: success
+log_tail:
+  description: The last lines of the log, without control characters.
+  type: list
+  elements: str
+  returned: success
+waited:
+  description: Seconds that the wait took.
+  type: float
+  returned: success
+"""
