@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.aws.config import ACCESS_KEY, SECRET_KEY
-from lab.machines import cleanup, host, process, slots
+from lab.engine import EngineError
+from lab.machines import assemble, cleanup, process, slots
 from lab.machines.shell import CommandError
 from lab.machines.slots import Slot, SlotError
 
@@ -85,11 +86,9 @@ def up(options: argparse.Namespace) -> int:
 
 def start(slot: Slot, progress: Progress) -> None:
     """Everything `up` does for a lab that is not there."""
-    from lab.machines.assemble import prepare  # noqa: PLC0415  takes the docker SDK, which `env` can do without
-
     process.end(slot)
     cleanup.remove_everything(slot, progress)
-    prepare(slot, progress)
+    assemble.prepare(slot, progress)
     progress("starting the API, the machines and the metadata service")
     launch_daemon(slot)
     await_answer(slot)
@@ -105,13 +104,10 @@ def down(options: argparse.Namespace) -> int:
         if slot is None:
             progress(f"lab {options.name} is not there")
             return 0
-        from lab.machines.assemble import dismantle  # noqa: PLC0415
-
         process.end(slot)
-        dismantle(slot, progress)
+        assemble.dismantle(slot, progress)
         cleanup.remove_everything(slot, progress)
         cleanup.forget(slot)
-        host.restore_limits()
     progress(f"lab {options.name} is down; nothing of it remains")
     return 0
 
@@ -325,14 +321,19 @@ def name_option(slot: Slot) -> str:
 VERBS = {"up": up, "down": down, "status": status, "env": env, "logs": logs, "daemon": daemon}
 
 
+def refuse(error: Exception) -> int:
+    """Say in one paragraph why not."""
+    print(f"lab: {error}", file=sys.stderr)
+    return 1
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; one clear error on standard error where it cannot be done."""
     options = parser().parse_args(arguments)
     try:
         return VERBS[options.verb](options)
-    except (LabError, SlotError, CommandError) as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
+    except (LabError, SlotError, CommandError, EngineError) as error:
+        return refuse(error)
     except KeyboardInterrupt:
         print("lab: interrupted; the same command continues", file=sys.stderr)
         return 130

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from lab import engine, image, registry
-from lab.machines import host, network
+from lab.machines import network
 from lab.machines.cleanup import Progress
 from lab.machines.containers import Image, Login
 from lab.machines.notes import write_image
@@ -20,7 +20,6 @@ def prepare(slot: Slot, progress: Progress) -> None:
     progress("packages and docker engine")
     engine.install_packages(say=progress)
     engine.ensure_engine(say=progress)
-    host.raise_limits()
     progress("machine image")
     tag = image.ensure_image(say=progress)
     write_image(slot, describe(tag, engine.probe(tag, say=progress)))
@@ -36,7 +35,7 @@ def describe(tag: str, options: engine.RunOptions) -> Image:
     """Image and run options as what the daemon needs to know."""
     host_config = options.host_config(engine.api())
     login = Login(image.LOGIN_USER)
-    return Image(tag, host_config, login, tuple(options.command), options.stop_signal)
+    return Image(tag, host_config, login, options.command, options.stop_signal, options.environment)
 
 
 def dismantle(slot: Slot, progress: Progress) -> None:

@@ -19,6 +19,8 @@ REBOOT_SIGNAL = "SIGRTMIN+5"  # Source: systemd(1), "Signals"
 REBOOTED = 129
 USER_DATA_MARK = "etc/cloud/lab-user-data"
 TMPFILES = "etc/tmpfiles.d/ebs-devices.conf"
+# systemd in a container passes over disks in /etc/fstab (systemd-fstab-generator), so what makes the nodes mounts them.
+MOUNTS = "etc/systemd/system/systemd-tmpfiles-setup-dev.service.d/mount-disks.conf"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Image:
     login: Login = field(default_factory=Login)
     command: tuple[str, ...] = ("/lib/systemd/systemd",)
     stop_signal: str = "SIGRTMIN+3"
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def volume_name(instance_id: str) -> str:
@@ -78,7 +81,7 @@ def specification(view: InstanceView, slot: Slot, image: Image) -> dict[str, Any
         "Labels": labels,
         "StopSignal": image.stop_signal,
         "Tty": True,
-        "Env": ["container=docker"],
+        "Env": [f"{key}={value}" for key, value in image.environment.items()],
         "HostConfig": host_config,
         "NetworkingConfig": {
             "EndpointsConfig": {slot.network: {"IPAMConfig": {"IPv4Address": view.private_ip}}},
@@ -104,8 +107,11 @@ def user_data_mark(user_data: bytes) -> list[File]:
 
 
 def device_files(devices: Iterable[Device]) -> list[File]:
-    """The disks a booting machine has from its first moment."""
-    return [File(TMPFILES, tmpfiles(devices).encode())]
+    """The disks a booting machine has from its first moment, mounted where its fstab says so."""
+    return [
+        File(TMPFILES, tmpfiles(devices).encode()),
+        File(MOUNTS, b"[Service]\nExecStartPost=-/bin/mount --all\n"),
+    ]
 
 
 def archive(files: Iterable[File]) -> bytes:

@@ -54,7 +54,7 @@ def test_a_range_the_host_routes_is_left_alone():
 
 
 def test_no_range_is_one_clear_error():
-    with pytest.raises(SlotError, match="no free address range.*10.0.0.0/8"):
+    with pytest.raises(SlotError, match=r"no free address range.*10\.0\.0\.0/8"):
         slots.free_range(["10.200.0.0/16"], ["10.0.0.0/8"])
 
 
