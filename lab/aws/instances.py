@@ -399,7 +399,7 @@ class Instances(LabResponse):
         """EC2 API GetConsoleOutput; the text comes from the machine."""
         with self.world.lock:
             record = self._records([self.args.get("InstanceId", "")])[0]
-        text = self.world.machines.console_output(record.instance.id) if not record.ended else ""
+        text = self.world.machines.console_output(record.instance.id)  # AWS keeps it after the end, too
         output = base64.b64encode(text.encode()[-65536:]).decode()
         return ActionResult({"InstanceId": record.instance.id, "Output": output, "Timestamp": now()})
 

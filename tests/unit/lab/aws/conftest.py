@@ -66,7 +66,7 @@ def session_clients(url: str) -> Callable[..., Any]:
 
     def client(service: str, access_key: str = ACCESS_KEY) -> Any:
         if (service, access_key) not in made:
-            made[service, access_key] = boto3.client(
+            made[service, access_key] = boto3.client(  # type: ignore[call-overload]
                 service,
                 endpoint_url=url,
                 region_name="us-east-1",

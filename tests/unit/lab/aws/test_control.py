@@ -53,7 +53,7 @@ def test_call_log(ec2: Any, run: Any, control: Any) -> None:
     ec2.describe_instances()
     run()
     log = control("calls")
-    assert [(c["action"], c["mutating"], c["status"]) for c in log][0] == ("DescribeInstances", False, 200)
+    assert (log[0]["action"], log[0]["mutating"], log[0]["status"]) == ("DescribeInstances", False, 200)
     assert [c["action"] for c in control("calls?mutating=true")] == ["RunInstances"]
     assert control(f"calls?since={log[-1]['number']}") == []
     assert {"time", "seconds", "service", "access_key"} <= set(log[0])

@@ -352,7 +352,7 @@ def test_other_regions_are_empty(run: Any, url: str, ami: str, refused: Any) -> 
 
     run()
     keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-    far = boto3.client("ec2", endpoint_url=url, region_name="eu-west-1", **keys)
+    far: Any = boto3.client("ec2", endpoint_url=url, region_name="eu-west-1", **keys)  # type: ignore[call-overload]
     assert far.describe_instances()["Reservations"] == []
     assert len(far.describe_subnets()["Subnets"]) == 3
     with refused("OptInRequired"):

@@ -17,16 +17,20 @@ def volume(ec2: Any) -> Any:
 
 
 @pytest.fixture
+def placed(run: Any, subnets: dict[str, str]) -> Any:
+    """An instance in us-east-1a."""
+    return lambda **changes: run(SubnetId=subnets["a"], **changes)["InstanceId"]
+
+
+@pytest.fixture
 def seen(ec2: Any) -> Any:
     return lambda volume_id: ec2.describe_volumes(VolumeIds=[volume_id])["Volumes"][0]
 
 
-def test_attach_and_detach_follow_the_machine(
-    ec2: Any, run: Any, volume: Any, seen: Any, machines: Any, app: Any, subnets: dict[str, str]
-) -> None:
-    one, disk = run(SubnetId=subnets["a"])["InstanceId"], volume()
+def test_attach_and_detach_follow_the_machine(ec2: Any, placed: Any, volume: Any, seen: Any, app: Any) -> None:
+    one, disk = placed(), volume()
     assert seen(disk)["State"] == "available"
-    machines.hold = True
+    app.world.machines.hold = True
     assert ec2.attach_volume(VolumeId=disk, InstanceId=one, Device="/dev/sdf")["State"] == "attaching"
     assert seen(disk)["State"] == "in-use"
     assert seen(disk)["Attachments"][0]["State"] == "attaching"
@@ -42,16 +46,13 @@ def test_attach_and_detach_follow_the_machine(
     assert app.cloud.view(one).volumes == ()
 
 
-def test_volumes_at_the_end_of_their_instance(
-    ec2: Any, run: Any, volume: Any, seen: Any, machines: Any, app: Any, subnets: dict[str, str]
-) -> None:
+def test_volumes_at_the_end_of_their_instance(ec2: Any, placed: Any, volume: Any, seen: Any, app: Any) -> None:
     """[EBS]: attached later they stay; from the launch they go by DeleteOnTermination; the root volume goes"""
     extra = [
         {"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 1, "DeleteOnTermination": True}},
         {"DeviceName": "/dev/sdc", "Ebs": {"VolumeSize": 2, "DeleteOnTermination": False}},
     ]
-    one = run(SubnetId=subnets["a"], BlockDeviceMappings=extra)["InstanceId"]
-    disk = volume()
+    one, disk, machines = placed(BlockDeviceMappings=extra), volume(), app.world.machines
     ec2.attach_volume(VolumeId=disk, InstanceId=one, Device="/dev/sdf")
     assert {v.device for v in app.cloud.view(one).volumes} == {"/dev/sdb", "/dev/sdc", "/dev/sdf"}
     machines.hold = True
@@ -63,8 +64,8 @@ def test_volumes_at_the_end_of_their_instance(
     assert len([c for c in machines.calls if c[0] == "delete_volume"]) == 2  # root and /dev/sdb
 
 
-def test_attached_volumes_stay_over_a_stop(ec2: Any, run: Any, volume: Any, app: Any, subnets: dict[str, str]) -> None:
-    one, disk = run(SubnetId=subnets["a"])["InstanceId"], volume()
+def test_attached_volumes_stay_over_a_stop(ec2: Any, placed: Any, volume: Any, app: Any) -> None:
+    one, disk = placed(), volume()
     ec2.attach_volume(VolumeId=disk, InstanceId=one, Device="/dev/sdf")
     ec2.stop_instances(InstanceIds=[one])
     other = volume()
@@ -89,8 +90,8 @@ def test_client_token(volume: Any, ec2: Any, refused: Any) -> None:
         volume(ClientToken="v1", Size=6)
 
 
-def test_filters(ec2: Any, run: Any, volume: Any, subnets: dict[str, str]) -> None:
-    one = run(SubnetId=subnets["a"])["InstanceId"]
+def test_filters(ec2: Any, placed: Any, volume: Any) -> None:
+    one = placed()
     tagged = volume("b", TagSpecifications=[{"ResourceType": "volume", "Tags": [{"Key": "a", "Value": "b"}]}])
     held = volume("a", Size=7)
     ec2.attach_volume(VolumeId=held, InstanceId=one, Device="/dev/sdf")
