@@ -31,9 +31,10 @@ options:
     description: Device name that was given when the volume was attached. Used only where devices have no serial (Xen).
     type: str
   mount_point:
-    description: Absolute path of the directory, made when missing.
+    description:
+      - Absolute path of the directory, made when missing. Required for O(state=mounted).
+      - Without it the other states go where the volume is mounted, or where C(/etc/fstab) would mount it.
     type: path
-    required: true
   fs_type:
     description: File system of the volume. Another one found on it is an error.
     type: str
@@ -105,7 +106,6 @@ EXAMPLES = r"""
 - name: Unmount it before it is detached
   experiments.spot.ebs_mount:
     volume_id: vol-0123456789abcdef0
-    mount_point: /mnt/data
     state: unmounted
 """
 
@@ -137,6 +137,7 @@ steps:
   sample: [format, mkdir, mount, fstab, owner]
 """
 
+import dataclasses
 import grp
 import os
 import pwd
@@ -154,6 +155,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import 
     Plan,
     Wanted,
     check_mount_point,
+    known_mount_point,
     owner_differs,
     plan_mounted,
     plan_unmounted,
@@ -215,10 +217,11 @@ def mode_number(mode: str | None, errors: list[str]) -> int | None:
 
 def wanted_of(params: dict[str, Any]) -> tuple[Wanted, list[str]]:
     """The options as numbers, and all that is wrong with them."""
-    errors = check_mount_point(params["mount_point"])
+    given = params["mount_point"] or ""
+    errors = check_mount_point(given) if given else []
     wanted = Wanted(
         volume_id=params["volume_id"],
-        mount_point=params["mount_point"].rstrip("/") or "/",
+        mount_point=given.rstrip("/"),
         fs_type=params["fs_type"],
         size_gib=params["size_gib"],
         options=params["options"],
@@ -371,10 +374,12 @@ def apply(volume: Volume, plan: Plan) -> list[str]:
 
 def make_plan(module: AnsibleModule, volume: Volume, found: Found | None) -> tuple[Plan, Probe | None, dict[str, Any]]:
     """Read the machine and decide: the plan, the probe and the state before."""
-    wanted = volume.wanted
     probe = probe_device(found, volume.run, module.params["proof"] == "full") if found else None
-    place = probe_place(wanted.mount_point)
     text = read_fstab()
+    if not volume.wanted.mount_point:
+        volume.wanted = dataclasses.replace(volume.wanted, mount_point=known_mount_point(probe, text))
+    wanted = volume.wanted
+    place = probe_place(wanted.mount_point)
     before = state_of(probe, place, text)
     if wanted.state != "mounted":
         return plan_unmounted(wanted, probe, place, text), probe, before
@@ -426,6 +431,7 @@ def do(module: AnsibleModule) -> dict[str, Any]:
         # A device that has just appeared may still be read by udev: decide again once that is over.
         settle(module)
         plan, probe, before = make_plan(module, volume, found)
+    wanted = volume.wanted
     for warning in plan.warnings:
         module.warn(warning)
     done = plan.steps if module.check_mode else apply(volume, plan)
@@ -447,7 +453,7 @@ def main() -> None:
             "volume_id": {"type": "str", "required": True},
             "size_gib": {"type": "int"},
             "device": {"type": "str"},
-            "mount_point": {"type": "path", "required": True},
+            "mount_point": {"type": "path"},
             "fs_type": {"type": "str", "choices": ["ext4", "xfs"], "default": "ext4"},
             "owner": {"type": "str"},
             "group": {"type": "str"},
@@ -459,6 +465,7 @@ def main() -> None:
             "timeout": {"type": "int", "default": 60},
             "state": {"type": "str", "choices": ["mounted", "unmounted", "absent"], "default": "mounted"},
         },
+        required_if=[("state", "mounted", ("mount_point",))],
         supports_check_mode=True,
     )
     try:

@@ -120,17 +120,21 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.spec import 
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import Current, summary
 
 
-def log_argv(lines: int, invocation: str | None) -> list[str]:
-    """The journalctl command for the job's own output, of its last run where systemd still knows it."""
-    match = f"_SYSTEMD_INVOCATION_ID={invocation}" if invocation else f"_SYSTEMD_UNIT={UNIT}"
-    return ["journalctl", "--no-pager", "--quiet", "--output", "cat", "--lines", str(lines), match]
+def log_argv(lines: int, unit: dict[str, str], started: str | None) -> list[str]:
+    """The journalctl command for what the job itself said in its last run.
+
+    systemd forgets a unit that ended well, and with it the id of its run; then the ledger says when that began.
+    """
+    argv = ["journalctl", "--no-pager", "--quiet", "--output", "cat", "--lines", str(lines)]
+    if unit.get("InvocationID"):
+        return [*argv, f"_SYSTEMD_INVOCATION_ID={unit['InvocationID']}"]
+    since = ["--since", started.replace("T", " ").replace("Z", " UTC")] if started else []
+    return [*argv, *since, f"_SYSTEMD_UNIT={UNIT}"]
 
 
-def read_log(run: remote.Run, lines: int, invocation: str | None) -> list[str]:
+def read_log(run: remote.Run, argv: list[str]) -> list[str]:
     """End of the log, [] where there is no journal."""
-    if lines <= 0:
-        return []
-    rc, out, _err = run(log_argv(lines, invocation))
+    rc, out, _err = run(argv)
     return out.splitlines() if rc == 0 else []
 
 
@@ -147,7 +151,8 @@ def gather(params: dict[str, Any], run: remote.Run) -> dict[str, Any]:
         runs, problem = [], str(error)
     found = summary(Current(unit, document, True, runs))
     found["message"] = problem or found["message"]
-    log = read_log(run, params["log_lines"], unit.get("InvocationID")) if document else []
+    lines = params["log_lines"]
+    log = read_log(run, log_argv(lines, unit, found["started"])) if document and lines > 0 else []
     return {**found, "runs": runs, "ledger_path": ledger, "log_tail": log}
 
 

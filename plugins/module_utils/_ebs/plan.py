@@ -217,6 +217,17 @@ def _warnings(wanted: Wanted, probe: Probe, place: Place, mounted: bool) -> list
     return warnings
 
 
+def known_mount_point(probe: Probe | None, fstab_text: str) -> str:
+    """Where a volume is mounted, or would be by fstab; '' when neither says so."""
+    if probe is None:
+        return ""
+    if probe.mounted_at:
+        return probe.mounted_at[-1]
+    entries = [fstab.parse_line(line) for line in fstab_text.splitlines()]
+    spec = f"UUID={probe.blkid.get('UUID')}"
+    return next((entry.mount_point for entry in entries if entry and entry.spec == spec), "")
+
+
 def plan_unmounted(wanted: Wanted, probe: Probe | None, place: Place, fstab_text: str) -> Plan:
     """Steps to have the volume unmounted; `absent` also forgets it in fstab and removes the empty directory.
 

@@ -265,7 +265,9 @@ def test_busy_unmount_is_refused_with_advice(disk: Disk) -> None:
     disk.run()
     with open(Path(disk.place, "open"), "w"), pytest.raises(ebs_mount.StepError, match="stop the job first"):
         disk.run(state="unmounted")
-    assert disk.run(state="unmounted")["steps"] == ["unmount"]
+    assert disk.run(state="unmounted", mount_point=None)["steps"] == ["unmount"]
+    assert not disk.run(state="unmounted", mount_point=None)["changed"]
+    assert disk.run(state="absent", mount_point=None, check_mode=True)["steps"] == ["fstab", "rmdir"]
     assert disk.place.split("/")[-1].replace(" ", "\\040") in disk.fstab.read_text()
 
 
