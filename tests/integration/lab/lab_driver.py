@@ -66,7 +66,7 @@ class Machine:
     def known_hosts(self) -> Path:
         """Host keys from the console output: the only thing that ssh trusts here."""
         file = self.lab.directory / f"known-{self.instance_id}"
-        keys = until(lambda: self._console_keys(), "host keys on the console")
+        keys = until(self._console_keys, "host keys on the console")
         file.write_text("".join(f"{self.address} {key}\n" for key in keys))
         return file
 
