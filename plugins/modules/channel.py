@@ -32,7 +32,7 @@ options:
     required: true
   remote_path:
     description:
-      - Path on the instance. A relative one, or one that begins with C(~/), counts from the login user's home directory.
+      - Path on the instance. A relative one, or one that begins with C(~/), counts from the home directory there.
       - With O(direction=in) rsync expands wildcards in it.
     type: str
     required: true

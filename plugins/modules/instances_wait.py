@@ -43,8 +43,8 @@ options:
     description:
       - The section C(access) of a profile. Other keys than these are ignored.
       - C(remote_user) (default V(ubuntu)), C(port) (default V(22)), C(address) (V(public), the default, or V(private)).
-      - C(private_key_file). Without it the file that was made for the O(experiment), else what ssh finds itself. It must
-        belong to you alone (C(chmod 600)).
+      - C(private_key_file). Without it the file that was made for the O(experiment), else what ssh finds itself. It
+        must be readable by you alone (C(chmod 600)).
       - C(host_keys). V(console) (the default) trusts only what the console shows. V(accept-new) trusts the key of the
         first login unseen, and warns.
       - C(wait) (default V(300)), the seconds for O(timeout).

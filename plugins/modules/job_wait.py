@@ -14,7 +14,7 @@ author:
 description:
   - Waits until the job that M(experiments.spot.job) started is over and says now and then what it does, first after 5
     seconds, then each 15.
-  - The job does not depend on this. Ctrl-C or a lost connection leave it running, and the same command comes back to it.
+  - The job does not depend on this. Ctrl-C or a lost connection leave it running; the same command comes back to it.
   - Needs a host that is reached by ssh.
 options:
   follow:
