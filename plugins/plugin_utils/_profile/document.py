@@ -64,7 +64,7 @@ class Document:
         return Origin("profile")
 
 
-def merge(base: Document, top: Document, keys: Mapping[str, Key] = SCHEMA) -> Document:
+def merge(base: Document, top: Document) -> Document:
     """Lay one document over another: mappings are merged, everything else is replaced.
 
     Of keys that exclude each other (image.id, image.name, …) only those of the upper document stay, so that a profile
@@ -74,7 +74,7 @@ def merge(base: Document, top: Document, keys: Mapping[str, Key] = SCHEMA) -> Do
         return top if top.data is not None else base
     merged = Document(copy.deepcopy(dict(base.data)), dict(base.origins))
     for name, value in top.data.items():
-        _lay(merged, (name,), value, top, keys.get(name) if isinstance(name, str) else None)
+        _lay(merged, (name,), value, top, SCHEMA.get(name) if isinstance(name, str) else None)
     if () in top.origins:
         merged.origins[()] = top.origins[()]
     return merged

@@ -466,9 +466,9 @@ PLAIN_OVERRIDES = (
 )
 
 
-def walk(keys: Mapping[str, Key] = SCHEMA, path: str = "") -> Iterator[tuple[str, Key]]:
+def walk(keys: Mapping[str, Key] | None = None, path: str = "") -> Iterator[tuple[str, Key]]:
     """Yield every key with its dotted path, `volumes[].size` for a key of a list's items."""
-    for name, key in keys.items():
+    for name, key in (SCHEMA if keys is None else keys).items():
         here = f"{path}{name}"
         yield here, key
         if key.keys:

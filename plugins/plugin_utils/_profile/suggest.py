@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from .schema import SCHEMA, Key, walk
+from .schema import Key, walk
 
 _GONE_DEVICE = "remove it; every current type is optimised for EBS by default"
 _GONE_FLEET = "remove it; EC2 Fleet needs no role of its own"
@@ -95,7 +95,7 @@ def nearest_key(name: str, keys: Mapping[str, Key], path: str) -> str | None:
         path: Dotted path of that place, "" at the top.
     """
     here = {key: f"{path}.{key}" if path else key for key in keys}
-    everywhere = dict(walk(SCHEMA))
+    everywhere = dict(walk())
     leaf = _snake(name)
     if leaf in here:
         return here[leaf]

@@ -235,6 +235,7 @@ def _complete_names(checked: Checked) -> None:
     profile, setting = checked.profile, checked.setting
     if setting.experiment:
         profile["experiment"] = setting.experiment
+        checked.document.origins[("experiment",)] = Origin("-e", None, setting.cwd)
     name = profile["experiment"] = profile["experiment"] or setting.name
     if checked.ok("experiment") and not re.fullmatch(EXPERIMENT_PATTERN, name):
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "my-experiment"

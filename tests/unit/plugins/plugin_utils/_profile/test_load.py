@@ -72,9 +72,10 @@ def test_an_unquoted_template_is_told_to_be_quoted() -> None:
 def test_keys_that_are_not_text() -> None:
     document, problems = load_text("yes: 1\n3: 2\na: 1\n", "p.yml")
     assert document.data == {"a": 1}
-    assert [
-        problem.todo for problem in problems
-    ] == ['put it in quotes, "yes", if it is meant', 'put it in quotes, "3", if it is meant']
+    assert [problem.todo for problem in problems] == [
+        'put it in quotes, "yes", if it is meant',
+        'put it in quotes, "3", if it is meant',
+    ]
 
 
 def test_a_bomb_of_aliases_does_not_explode() -> None:

@@ -211,7 +211,9 @@ def test_a_profile_whose_name_is_no_experiment(good: dict[str, Any], given: str,
     _profile, problems = validate(good, "x.yml", Setting(given))
     assert [problem.path for problem in problems] == ["experiment"]
     assert said in problems[0].text
+    assert problems[0].file == "x.yml"
     assert validate(good, "x.yml", Setting(given, "fine"))[1] == []
+    assert validate(good, "x.yml", Setting("fine", given))[1][0].text.startswith(f'-e experiment: "{given}" is no name')
 
 
 def test_the_region_of_the_environment_is_asked_only_when_needed(good: dict[str, Any]) -> None:
