@@ -212,7 +212,8 @@ def pushed_recipe(registry: Registry, name: str, tag: str) -> str | None:
 
 def push(registry: Registry, name: str, tag: str, layer: job.Layer, version: str) -> None:
     """Uploads the blobs of an image, then the manifest that makes it visible."""
-    config = job.encode(job.config(layer, version, job.go_architecture(platform.machine())))
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    config = job.encode(job.config(layer, version, job.go_architecture(platform.machine()), created))
     manifest = job.manifest(layer, config)
     with open(layer.path, "rb") as file:
         _upload(registry, name, layer.digest, file, layer.size)

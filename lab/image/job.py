@@ -77,11 +77,12 @@ def recipe() -> str:
     return image.recipe_hash(files, words)
 
 
-def config(layer: Layer, version: str, architecture: str) -> dict[str, Any]:
-    """The image's configuration."""
+def config(layer: Layer, version: str, architecture: str, created: str) -> dict[str, Any]:
+    """The image's configuration; `created` is a time in RFC 3339."""
     return {
         "architecture": architecture,
         "os": "linux",
+        "created": created,
         "config": {"Env": ENVIRONMENT, "Cmd": ["python3"], "Labels": {LABEL: version}},
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
         "history": [{"created_by": "mmdebstrap and pip"}],
