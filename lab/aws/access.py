@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import fnmatch
+import hmac
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from moto.iam.models import iam_backends
 
 from lab.aws.calls import Call
 from lab.aws.world import World
 
 EXPIRED = "ASIAEXPIRED"  # an access key id that starts so belongs to a session that is over
+MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
+    "and signing method. Consult the service documentation for details."
+)
 Problem = tuple[str, str, int]  # code, message, HTTP status
 
 # protocol -> error of an unknown key / of an expired session. Source: [ERR] AuthFailure, RequestExpired; STS, SSM API
@@ -26,6 +34,9 @@ OVER: dict[str, Problem] = {
     "json": ("ExpiredTokenException", "The security token included in the request is expired", 400),
     "rest": ("ExpiredTokenException", "The security token included in the request is expired", 403),
 }
+WRONG: dict[str, Problem] = {**UNKNOWN, "query": ("SignatureDoesNotMatch", MISMATCH, 403),
+                             "json": ("InvalidSignatureException", MISMATCH, 400)}  # fmt: skip
+CHECKED = ("ec2", "sts", "ssm", "iam", "pricing", "servicequotas")  # S3 signs its paths in another way
 MISSING: Problem = ("MissingAuthenticationToken", "Request is missing Authentication Token", 403)
 
 
@@ -35,9 +46,23 @@ def check(world: World, call: Call) -> Problem | None:
         return MISSING
     if call.access_key.startswith(EXPIRED):
         return OVER[call.protocol]
-    if call.access_key not in world.config.access_keys and not _issued(world, call.access_key):
+    secret = world.config.access_keys.get(call.access_key)
+    if secret is None and not _issued(world, call.access_key):
         return UNKNOWN[call.protocol]
+    if secret is not None and not signed_with(secret, call):
+        return WRONG[call.protocol]
     return denied(world, call)
+
+
+def signed_with(secret: str, call: Call) -> bool:
+    """Whether the request's signature is the one this secret makes. Source: AWS Signature Version 4."""
+    if call.service not in CHECKED:
+        return True
+    auth = SigV4Auth(Credentials(call.access_key, secret), call.service, call.region)
+    request = AWSRequest(call.method, call.url, data=call.body, headers=call.signed_headers)
+    request.context["timestamp"] = call.signed_headers.get("x-amz-date", "")
+    canonical = auth.canonical_request(request)
+    return hmac.compare_digest(auth.signature(auth.string_to_sign(request, canonical), request), call.signature)
 
 
 def _issued(world: World, access_key: str) -> bool:

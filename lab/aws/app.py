@@ -58,6 +58,8 @@ def create_app(machines: Machines, config: Config) -> App:
     # moto's own extension point: which class answers at EC2's address.
     LabEC2.world = app.world
     ec2_urls.url_paths["{0}/"] = LabEC2.dispatch
+    for service in ("ec2", "sts", "ssm"):  # now rather than in the first call of each
+        app.moto.app_instances[service] = create_backend_app(service)
     return app
 
 

@@ -15,6 +15,8 @@ from xml.sax.saxutils import escape
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
 SCOPE = re.compile(r"Credential=([^/,\s]+)/(\d+)/([^/]+)/([^/]+)/aws4_request")
+SIGNED = re.compile(r"SignedHeaders=([^,\s]+)")
+SIGNATURE = re.compile(r"Signature=([0-9a-f]+)")
 READS = re.compile(r"(Describe|Get|List|Search|Lookup|Batch(Get|Check)|Simulate|Decode|Head|GET |HEAD )")
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 412: "Failed",
            500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
@@ -31,6 +33,11 @@ class Call:
     protocol: str  # "ec2", "query", "json" or "rest"
     target: str = ""
     body: bytes = b""
+    method: str = "POST"
+    url: str = ""
+    region: str = ""
+    signature: str = ""
+    signed_headers: dict[str, str] = field(default_factory=dict)
     form: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -62,7 +69,37 @@ def read(environ: Environ) -> Call:
         action, protocol = form["Action"], "ec2" if service == "ec2" else "query"
     else:
         action, protocol = f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}", "rest"
-    return Call(service, action, scope.group(1) if scope else "", bool(scope), protocol, target, body, form)
+    return Call(
+        service=service,
+        action=action,
+        access_key=scope.group(1) if scope else "",
+        signed=bool(scope),
+        protocol=protocol,
+        target=target,
+        body=body,
+        form=form,
+        **_signature(environ),
+        region=scope.group(3) if scope else "",
+    )
+
+
+def _signature(environ: Environ) -> dict[str, Any]:
+    """The parts of the request that are signed, and the signature."""
+    names = SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+    signature = SIGNATURE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    query = environ.get("QUERY_STRING", "")
+    host = environ.get("HTTP_HOST", "")
+    return {
+        "method": environ.get("REQUEST_METHOD", "POST"),
+        "url": f"http://{host}{environ.get('PATH_INFO', '/')}" + (f"?{query}" if query else ""),
+        "signature": signature.group(1) if signature else "",
+        "signed_headers": {n: _header(environ, n) for n in (names.group(1).split(";") if names else [])},
+    }
+
+
+def _header(environ: Environ, name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return str(environ.get(key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}", ""))
 
 
 def error(start: StartResponse, call: Call, code: str, message: str, http: int) -> Iterable[bytes]:

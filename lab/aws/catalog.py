@@ -122,8 +122,9 @@ class Catalog(LabResponse):
         args = self.args
         kind = args.get("LocationType") or "region"
         ids = {z.name: z.zone_id for z in self.world.backend.describe_availability_zones()}
+        asked = [v for f in args.get("Filters", []) if f.get("Name") == "instance-type" for v in f.get("Values", [])]
         offers = []
-        for name in sorted(INSTANCE_TYPES):
+        for name in asked if asked and not any("*" in v or "?" in v for v in asked) else sorted(INSTANCE_TYPES):
             zones = rules.offered_zones(self.world, name)
             places = {
                 "region": [self.world.config.region] if zones else [],

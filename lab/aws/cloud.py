@@ -140,9 +140,6 @@ def release(world: World, volume: Any) -> None:
     attachment.instance.block_device_mapping.pop(attachment.device, None)
     volume.attachment = None
     world.volume_states.pop(volume.id, None)
-    record = world.records.get(attachment.instance.id)
-    if record:
-        record.delete_on_termination.pop(volume.id, None)
 
 
 def stop(world: World, record: Record, reason: tuple[str, str], transition: str) -> None:

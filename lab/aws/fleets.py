@@ -6,6 +6,7 @@ types get the same capacity; what keeps them at their target belongs to a later 
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -230,7 +231,7 @@ def _injected(world: World, pool: Pool) -> None:
     """A denied RunInstances or PassRole, or an ordered fault, shows inside the 200 answer. Source: [OBS]."""
     wanted = ["RunInstances"] + (["PassRole"] if pool.spec.get("IamInstanceProfile") else [])
     for action in wanted:
-        if action in world.denied:
+        if any(fnmatch.fnmatch(action, pattern) for pattern in world.denied):
             raise Refusal(
                 "UnauthorizedOperation",
                 "You are not authorized to perform this operation. User: "

@@ -157,14 +157,13 @@ def _devices(world: World, record: Record) -> list[dict[str, Any]]:
     for name, device in record.instance.get_block_device_mapping:
         volume = world.backend.volumes.get(device.volume_id)
         if volume is not None:
-            state = world.volume_states.get(volume.id, "attached")
             devices.append(
                 {
                     "DeviceName": name,
                     "Ebs": {
                         "AttachTime": volume.attachment.attach_time if volume.attachment else record.launched,
                         "DeleteOnTermination": bool(device.delete_on_termination),
-                        "Status": "detaching" if state == "busy" else state,
+                        "Status": world.volume_states.get(volume.id, "attached"),
                         "VolumeId": volume.id,
                     },
                 }

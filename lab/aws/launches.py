@@ -348,7 +348,6 @@ def _add_volume(world: World, planned: Plan, record: Record, device: dict[str, A
         device.get("DeleteOnTermination") is None and not device["Root"]
     )
     world.backend.attach_volume(volume.id, record.instance.id, device["DeviceName"], not keep)
-    record.delete_on_termination[volume.id] = not keep
     if device["Root"]:
         record.root_volume_id = volume.id
 

@@ -37,7 +37,6 @@ class Record:
     transition: str = ""  # StateTransitionReason
     ended: float = 0.0  # monotonic time of `terminated`
     root_volume_id: str = ""
-    delete_on_termination: dict[str, bool] = field(default_factory=dict)  # volume id -> bool
 
 
 @dataclass
@@ -84,7 +83,7 @@ class World:
     tokens: dict[tuple[str, ...], Token] = field(default_factory=dict)
     fleets: dict[str, dict[str, Any]] = field(default_factory=dict)
     spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
-    volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching | busy, per volume
+    volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching, per volume
     snapshot_states: dict[str, str] = field(default_factory=dict)
     capacity: list[Capacity] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)

@@ -10,6 +10,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab.aws.config import ACCESS_KEY
+
 CALLS = {
     "ec2": lambda c: c.describe_instances(),
     "sts": lambda c: c.get_caller_identity(),
@@ -47,6 +49,18 @@ def test_expired_session(client: Any, refused: Any, service: str, code: str, htt
     """[ERR] RequestExpired, ExpiredToken"""
     with refused(code, http=http, text="expired"):
         CALLS[service](client(service, "ASIAEXPIRED000000000"))
+
+
+@pytest.mark.parametrize(
+    ("service", "code", "http"),
+    [("ec2", "AuthFailure", 401), ("sts", "SignatureDoesNotMatch", 403), ("ssm", "InvalidSignatureException", 400)],
+)
+def test_wrong_secret(url: str, refused: Any, service: str, code: str, http: int) -> None:
+    """[ERR] AuthFailure, SignatureDoesNotMatch"""
+    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": "mistyped"}
+    one: Any = boto3.client(service, endpoint_url=url, region_name="us-east-1", **keys)  # type: ignore[call-overload]
+    with refused(code, http=http):
+        CALLS[service](one)
 
 
 def test_unsigned(url: str, client: Any) -> None:
