@@ -206,14 +206,14 @@ class CallbackModule(CallbackBase):
         """Remembers the playbook and listens for Ctrl-C."""
         self.playbook = os.path.basename(getattr(playbook, "_file_name", "") or "")
         before = signal.getsignal(signal.SIGINT)
-        if before is signal.default_int_handler:
-            signal.signal(signal.SIGINT, functools.partial(self._interrupted, os.getpid()))
+        if callable(before):
+            signal.signal(signal.SIGINT, functools.partial(self._interrupted, before, os.getpid()))
 
-    def _interrupted(self, pid: int, number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _interrupted(self, before: Callable[..., Any], pid: int, number: int, frame: Any) -> None:
+        signal.signal(number, before)
         if os.getpid() == pid:
             self._tell_interruption()
-        signal.default_int_handler(number, frame)
+        before(number, frame)
 
     @harmless
     def _tell_interruption(self) -> None:

@@ -8,6 +8,7 @@ Source of options, itemized changes and exit codes: the manual page rsync(1).
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterable
@@ -320,11 +321,14 @@ def deletion_problem(transfer: Transfer, home: str) -> str | None:
         home: home directory on this machine.
     """
     source, destination = transfer.local_path, remote_path(transfer.remote_path)
-    homes = ("./", ".")
     if transfer.direction == "in":
-        source, destination, homes = destination, source, (home, home + "/")
+        source, destination = destination, source
     if not transfer.delete or not source.endswith("/"):
         return None
-    if destination in homes or destination.strip("/") == "":
+    plain = posixpath.normpath(destination)
+    if plain in (".", "..", "/", posixpath.normpath(home)) or _HOME.match(plain):
         return f"delete would remove everything else in {destination}; name a directory of its own"
     return None
+
+
+_HOME = re.compile(r"(/root|/home(/[^/]+)?|\.\./.*)\Z")

@@ -1,0 +1,164 @@
+"""What a poll and the journal say about a job."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.plugin_utils._follow import (
+    MARK,
+    failure_text,
+    follow_command,
+    job_failed,
+    journal_entry,
+    parse_poll,
+    plain,
+    plain_lines,
+    poll_command,
+    run_seconds,
+    tail_command,
+)
+
+DOCUMENT = {
+    "experiment": "x",
+    "job": "digits",
+    "generation": 1,
+    "rank": 0,
+    "instance_id": "i-1",
+    "spec_sha256": "abc",
+    "ledger": "/data/x/ledger.json",
+}
+STARTED = "2026-01-02T03:04:05Z"
+EPOCH = 1767323045
+
+
+def poll(unit: dict, run: dict | None, document: dict | None = None, clock: str = str(EPOCH + 30)) -> str:
+    shown = "".join(f"{key}={value}\n" for key, value in unit.items())
+    document = DOCUMENT if document is None else document
+    entry = {**{key: DOCUMENT[key] for key in ("spec_sha256", "instance_id", "generation", "rank")}, **(run or {})}
+    ledger = json.dumps({"schema": 1, "runs": [entry] if run else []})
+    return f"{clock}\n{MARK}\n{shown}{MARK}\n{json.dumps(document) if document else ''}\n{MARK}\n{ledger}\n"
+
+
+ACTIVE = {"ActiveState": "active", "InvocationID": "0a0b", "ExecMainStatus": "0"}
+INACTIVE = {"ActiveState": "inactive", "InvocationID": "0a0b", "ExecMainStatus": "0"}
+
+
+@pytest.mark.parametrize(
+    ("unit", "run", "state", "over"),
+    [
+        (ACTIVE, {"state": "pulling", "started": STARTED}, "pulling", False),
+        (ACTIVE, {"state": "running", "started": STARTED}, "running", False),
+        # The ledger is ahead of the unit, or it tells of the run before.
+        (ACTIVE, {"state": "succeeded", "exit_code": 0, "started": STARTED}, "starting", False),
+        ({**ACTIVE, "ActiveState": "deactivating"}, {"state": "running", "started": STARTED}, "stopping", False),
+        (INACTIVE, {"state": "succeeded", "exit_code": 0, "started": STARTED}, "succeeded", True),
+        (
+            {**INACTIVE, "ActiveState": "failed"},
+            {"state": "failed", "exit_code": 3, "started": STARTED},
+            "failed",
+            True,
+        ),
+        (INACTIVE, {"state": "stopped", "exit_code": 143, "started": STARTED}, "stopped", True),
+        # The runner was killed: the ledger is still open.
+        ({**INACTIVE, "ExecMainStatus": "9"}, {"state": "running", "started": STARTED}, "failed", True),
+        (INACTIVE, None, None, False),
+    ],
+)
+def test_poll(unit, run, state, over):
+    view = parse_poll(poll(unit, run))
+    assert (view.state, view.over) == (state, over)
+    assert view.known
+    assert view.ledger == "/data/x/ledger.json"
+    assert view.invocation == "0a0b"
+
+
+def test_running_time_is_by_the_clock_of_the_instance():
+    view = parse_poll(poll(ACTIVE, {"state": "running", "started": STARTED}))
+    assert view.running_for == 30
+    assert view.phase() == "running 30 s"
+    assert parse_poll(poll(ACTIVE, {"state": "pulling", "started": STARTED})).phase() == "pulling image 30 s"
+    assert parse_poll(poll(ACTIVE, {"state": "running", "started": STARTED}, clock="?")).phase() == "running"
+
+
+@pytest.mark.parametrize("text", ["", "x", f"{MARK}{MARK}{MARK}", f"1\n{MARK}\n{MARK}\n[]{MARK}{{broken", "\0"])
+def test_damaged_answers_are_no_job(text):
+    view = parse_poll(text)
+    assert not view.known
+    assert not view.over
+
+
+def test_no_job_at_all():
+    view = parse_poll(poll({"ActiveState": "inactive", "LoadState": "not-found"}, None, document={}))
+    assert not view.known
+    assert not view.over
+    assert view.phase() == "not started"
+
+
+@pytest.mark.parametrize(("state", "failed"), [("succeeded", False), ("failed", True), ("stopped", True)])
+def test_job_failed(state, failed):
+    assert job_failed(parse_poll(poll(INACTIVE, {"state": state, "exit_code": 0, "started": STARTED}))) is failed
+
+
+def test_remote_commands_survive_strange_paths(tmp_path):
+    ledger = tmp_path / "it's; touch oops" / "ledger.json"
+    ledger.parent.mkdir()
+    ledger.write_text('{"runs": []}')
+    result = subprocess.run(
+        ["sh", "-c", poll_command(str(ledger))], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert result.stdout.count(MARK) == 3
+    assert result.stdout.endswith('{"runs": []}')
+    assert not (tmp_path / "oops").exists()
+
+
+def test_journal_commands_name_the_run():
+    assert "_SYSTEMD_INVOCATION_ID=0a0b" in tail_command("0a0b", 5)
+    words = shlex.split(shlex.split(follow_command("0a0b", "s=1;i=2"))[2])
+    assert "--after-cursor" in words
+    assert "s=1;i=2" in shlex.split(shlex.split(follow_command("0a0b", "s=1;i=2"))[2].replace("; fi", " ; fi"))
+    assert "--after-cursor" not in follow_command("0a0b", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain", "plain"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        (" 10%\r 20%\r 30%", " 30%"),
+        ("100%\r", "100%"),
+        ("tab\there  ", "tab\there"),
+        ("bell\x07\x00", "bell"),
+        ("", ""),
+        ("naïve ✓", "naïve ✓"),
+    ],
+)
+def test_plain(text, expected):
+    assert plain(text) == expected
+
+
+def test_journal_entries():
+    assert journal_entry('{"__CURSOR": "c1", "MESSAGE": "epoch 1"}') == ("c1", ["epoch 1"])
+    assert journal_entry('{"__CURSOR": "c2", "MESSAGE": [104, 105, 255]}') == ("c2", ["hi\ufffd"])
+    assert journal_entry('{"__CURSOR": "c3", "MESSAGE": "a\\nb"}') == ("c3", ["a", "b"])
+    assert journal_entry('{"__CURSOR": "c4", "MESSAGE": null}') == ("c4", [""])
+    assert journal_entry("broken") == (None, [""])
+
+
+def test_failure_text():
+    view = parse_poll(
+        poll(INACTIVE, {"state": "failed", "exit_code": 3, "message": "out of memory", "started": STARTED})
+    )
+    assert failure_text(view, "x-i-1", ["a", "b"]) == (
+        "job digits failed on x-i-1 with exit code 3: out of memory\nthe last 2 lines of its log:\n  | a\n  | b"
+    )
+
+
+def test_lines_and_times():
+    assert plain_lines(["a", "", "b\r\n", "", ""]) == ["a", "", "b"]
+    assert run_seconds({"started": STARTED, "finished": "2026-01-02T03:05:05Z"}) == 60
+    assert run_seconds({"started": STARTED, "finished": None}) is None
