@@ -249,6 +249,7 @@ def launch(world: World, planned: Plan, count: int, **facts: str) -> list[Record
     rules.quota(world, planned.type_name, count, planned.market)
     free = rules.free_places(world, planned.type_name, planned.zone, planned.market)
     rules.capacity(free, count, planned.type_name, planned.zone, planned.market)
+    rules.free_addresses(planned.subnet, count)
     spec = planned.spec
     reservation = world.backend.run_instances(
         planned.image.id,

@@ -437,6 +437,15 @@ def capacity(free: int | None, wanted: int, type_name: str, zone_name: str, mark
     )
 
 
+def free_addresses(found: Any, count: int) -> None:
+    """Every instance needs an address of its subnet. Source: [ERR] InsufficientFreeAddressesInSubnet."""
+    if found.available_ip_address_count < count:
+        raise Refusal(
+            "InsufficientFreeAddressesInSubnet",
+            f"There are not enough free addresses in subnet '{found.id}' to satisfy the requested number of instances.",
+        )
+
+
 def network_of_request(request: dict[str, Any]) -> None:
     """Groups and subnet stand at one place. Source: [API RunInstances] NetworkInterfaces."""
     if request.get("NetworkInterfaces") and (

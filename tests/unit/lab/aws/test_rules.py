@@ -476,6 +476,17 @@ def test_no_capacity(run: Any, control: Any, subnets: dict[str, str], refused: A
     assert run(SubnetId=subnets["b"])
 
 
+def test_no_free_addresses(ec2: Any, run: Any, refused: Any) -> None:
+    """[ERR] InsufficientFreeAddressesInSubnet: a /28 has 16 addresses, 5 of them reserved"""
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    made = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.240.0/28", AvailabilityZone="us-east-1a")["Subnet"][
+        "SubnetId"
+    ]
+    with refused("InsufficientFreeAddressesInSubnet", text=made):
+        run(SubnetId=made, MinCount=12, MaxCount=12)
+    assert run(SubnetId=made, MinCount=11, MaxCount=11)
+
+
 def test_dry_run(ec2: Any, run: Any, refused: Any) -> None:
     """[ERR] DryRunOperation (HTTP 412), after all checks and without doing anything"""
     with refused("DryRunOperation", http=412):
