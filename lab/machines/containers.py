@@ -22,6 +22,15 @@ TMPFILES = "etc/tmpfiles.d/ebs-devices.conf"
 # systemd in a container passes over disks in /etc/fstab (systemd-fstab-generator), so what makes the nodes mounts them.
 MOUNTS = "etc/systemd/system/systemd-tmpfiles-setup-dev.service.d/mount-disks.conf"
 
+# The first thing systemd does to its console is to flush it (terminal_reset), and on a busy host that throws away what
+# the image has printed before it. So the host keys are printed again when sshd runs, in one write that nothing splits.
+HOST_KEYS = "etc/systemd/system/ssh.service.d/console.conf"
+PRINT_HOST_KEYS = """\
+[Service]
+ExecStartPost=-/bin/sh -c 'printf "%%s\\n" "-----BEGIN SSH HOST KEY KEYS-----" "$$(cat /etc/ssh/ssh_host_*_key.pub)" \
+"-----END SSH HOST KEY KEYS-----" >/dev/console'
+"""
+
 
 @dataclass(frozen=True)
 class Login:
@@ -104,6 +113,11 @@ def authorized_keys(login: Login, public_key: str) -> list[File]:
 def user_data_mark(user_data: bytes) -> list[File]:
     """A sign for the image to run cloud-init, which fetches the data from IMDS; without it a boot is faster."""
     return [File(USER_DATA_MARK, b"")] if user_data else []
+
+
+def console_files() -> list[File]:
+    """Host keys on the console at every boot, whatever becomes of the image's own print."""
+    return [File(HOST_KEYS, PRINT_HOST_KEYS.encode())]
 
 
 def device_files(devices: Iterable[Device]) -> list[File]:
