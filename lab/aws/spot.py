@@ -73,6 +73,10 @@ class SpotRequests(LabResponse):
         if before == "disabled" and record:
             cloud.terminate(self.world, record, cloud.USER, cloud.stamp("User initiated"))
 
+    def request_spot_fleet(self) -> ActionResult:
+        """Not yet: moto's would make instances that no machine plays."""
+        raise NotImplementedError("Spot Fleet")
+
     def request_spot_instances(self) -> ActionResult:
         """EC2 API RequestSpotInstances (legacy): fulfilled at once or refused; waiting requests come with issue 2."""
         args = self.args
