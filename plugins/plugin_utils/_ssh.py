@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# One master connection for tasks, rsync and logs of an instance. The inventory sets the same path.
+# One master connection for tasks, rsync and logs of an instance. The inventory sets the same path. Named by the host key
+# alias, the instance's id, for it is short: a socket's path has at most 108 characters and ssh adds 17 of its own.
 CONTROL_DIRECTORY = "~/.ansible/cp"
-CONTROL_NAME = "spot-%C"
+CONTROL_NAME = "spot-%k"
 
 KEEP_ALIVE = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
 MULTIPLEX = ("ControlMaster=auto", "ControlPersist=10m")

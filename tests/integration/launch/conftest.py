@@ -72,15 +72,15 @@ class User:
     def tagged(self, experiment: str) -> dict[str, list[str]]:
         """Ids by resource type of all that AWS lists for an experiment and that still exists."""
         tags = self.client().describe_tags(Filters=[{"Name": "tag:spot:experiment", "Values": [experiment]}])["Tags"]
-        alive = set(self.alive(experiment))
+        gone = ("network-interface", "spot-instances-request")  # they go with their instance
         found: dict[str, list[str]] = {}
-        for tag in tags:
-            if (
-                tag["ResourceType"] not in ("instance", "network-interface", "spot-instances-request")
-                or tag["ResourceId"] in alive
-            ):
-                found.setdefault(tag["ResourceType"], []).append(tag["ResourceId"])
-        return found
+        for kind, name in ((tag["ResourceType"], tag["ResourceId"]) for tag in tags):
+            if kind not in gone and not (kind == "instance" and name not in self.alive(experiment)):
+                found.setdefault(kind, []).append(name)
+        fleets = found.pop("fleet", [])
+        states = self.client().describe_fleets(FleetIds=fleets)["Fleets"] if fleets else []
+        active = [fleet["FleetId"] for fleet in states if fleet["FleetState"] == "active"]
+        return found | ({"fleet": active} if active else {})
 
     def alive(self, experiment: str) -> list[str]:
         filters = [
@@ -91,14 +91,14 @@ class User:
         return sorted(instance["InstanceId"] for page in pages for instance in page["Instances"])
 
     def control(self, path: str, **data: Any) -> Any:
-        """Asks the lab for a fault, a shortage or its record of calls."""
-        body = json.dumps(data).encode()
-        request = urllib.request.Request(f"{self.env['AWS_ENDPOINT_URL']}/lab/{path}", data=body, method="POST")
+        """Asks the lab: reads what is set, or sets a fault, a shortage, a denied action."""
+        body = json.dumps(data).encode() if data else None
+        request = urllib.request.Request(f"{self.env['AWS_ENDPOINT_URL']}/lab/{path}", data=body)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
     def changing_calls(self) -> list[str]:
-        return [call["action"] for call in self.control("calls")["calls"] if call["mutating"]]
+        return [call["action"] for call in self.control("calls?mutating=true")]
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def lab_env() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def user(lab_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> User:
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("u")
     folder = home / "work"
     (folder / "profiles").mkdir(parents=True)
     clean = {
@@ -130,4 +130,4 @@ def user(lab_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> U
 @pytest.fixture(autouse=True)
 def no_faults(user: User) -> Iterator[None]:
     yield
-    user.control("reset_faults")
+    user.control("reset", controls=True)

@@ -57,7 +57,7 @@ def test_target_of_ansibles_connection():
     }
     target = connection_target(options.get)
     assert (target.address, target.user, target.port, target.private_key_file) == ("203.0.113.5", "admin", 2222, "/key")
-    assert target.options == ("ControlPath=/cp/spot-%C",)
+    assert target.options == ("ControlPath=/cp/spot-%k",)
     assert target.arguments[-1] == "UserKnownHostsFile=/with blank/k"
     assert target.executable == "ssh"
 
@@ -67,7 +67,7 @@ def test_bare_connection_gets_a_shared_one():
     assert "ControlMaster=auto" in target.arguments
     assert target.port == 22
     assert target.private_key_file is None
-    assert target.options[0].endswith("spot-%C")
+    assert target.options[0].endswith("spot-%k")
 
 
 @pytest.mark.parametrize("words", [["a b"], ["'"], ['"'], ["$(id)", ";", "*"], ["ü", ""], ["-x"]])
