@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,3 +236,48 @@ def test_own_key_is_found(monkeypatch, tmp_path):
     assert instances_wait.access_of({"private_key_file": "~/k"}, "lab1")["private_key_file"] == os.path.expanduser(
         "~/k"
     )
+
+
+@pytest.mark.slow
+def test_one_connection_carries_wait_tasks_and_files(wait, sshd, tmp_path):
+    """What the wait has opened, Ansible's own tasks and the channel use: sshd sees one login."""
+    _ssh.close_master(_ssh.connection_target(sshd.options))
+    logins = (sshd.directory / "sshd.log").read_text().count("Accepted publickey")
+    result = wait()
+    assert "failed" not in result
+    variables = {
+        "ansible_host": sshd.address,
+        "ansible_port": sshd.port,
+        "ansible_user": sshd.user,
+        "ansible_ssh_private_key_file": sshd.key,
+        "ansible_ssh_common_args": f"-o HostKeyAlias={sshd.alias} -o UserKnownHostsFile={result['known_hosts']} "
+        "-o StrictHostKeyChecking=yes -o IdentitiesOnly=yes",
+        "ansible_control_path": sshd.control_path.replace("%", "%%"),
+    }
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "train.py").write_text("print(1)\n")
+    task = {"direction": "out", "local_path": f"{tmp_path}/code/", "remote_path": f"{tmp_path}/there"}
+    play = {
+        "hosts": "all",
+        "gather_facts": False,
+        "vars": variables,
+        "tasks": [
+            {"ansible.builtin.raw": "true"},
+            {"experiments.spot.channel": task},
+            {"experiments.spot.channel": task, "register": "again", "failed_when": "again is changed"},
+        ],
+    }
+    (tmp_path / "book.yml").write_text(json.dumps([play]))
+    root = Path(instances_wait.__file__).resolve().parents[2]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "x-1,", tmp_path / "book.yml"],
+        cwd=root,
+        env={**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "there" / "train.py").exists(), done.stdout + done.stderr
+    assert (sshd.directory / "sshd.log").read_text().count("Accepted publickey") == logins + 1
