@@ -33,7 +33,7 @@ def test_instance_target_checks_the_host_key_under_the_instance_id():
     assert "HostKeyAlias=i-1" in options
     assert 'UserKnownHostsFile="/k h"' in options
     assert "IdentitiesOnly=yes" in options
-    assert any(option.startswith("ControlPath=") and "%C" in option for option in options)
+    assert any(option.startswith("ControlPath=") and "%k" in option for option in options)
     assert not any("no" in option.lower().split("=") for option in options)
 
 
@@ -52,7 +52,7 @@ def test_target_of_ansibles_connection():
         "ssh_args": "-o ControlMaster=auto -o ControlPersist=10m",
         "ssh_common_args": '-o HostKeyAlias=i-1 -o UserKnownHostsFile="/with blank/k"',
         "ssh_extra_args": None,
-        "control_path": "%(directory)s/spot-%%C",
+        "control_path": "%(directory)s/spot-%%k",
         "control_path_dir": "/cp",
     }
     target = connection_target(options.get)
