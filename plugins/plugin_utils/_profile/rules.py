@@ -318,14 +318,6 @@ def runtime_fits(checked: Checked) -> None:
         checked.report(("job", "gpus"), what, "use auto for both")
 
 
-def job_end(checked: Checked) -> None:
-    """A Spot Instance of a fleet cannot be stopped (EC2 API StopInstances: only those of persistent requests)."""
-    job = checked.profile["job"]
-    if job and job["at_end"] == "stop" and checked.profile["capacity"]["market"] == "spot":
-        what = "AWS cannot stop a one-time Spot Instance"
-        checked.report(("job", "at_end"), what, "use terminate or keep, or capacity.market on-demand")
-
-
 def job_env(checked: Checked) -> None:
     """Names that the runner sets itself."""
     job = checked.profile["job"]
@@ -402,7 +394,6 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     channel_targets,
     channel_twice,
     runtime_fits,
-    job_end,
     job_env,
     job_mounts,
     job_state,

@@ -399,7 +399,7 @@ JOB = {
         "text",
         "What happens to the instance when the job has ended.",
         "keep",
-        choices=("keep", "stop", "terminate"),
+        choices=("keep", "terminate"),
     ),
 }
 

@@ -58,9 +58,9 @@ class User:
 
     def status(self, *args: str) -> list[dict[str, Any]]:
         text = self.play("status", "-e", "format=json", *args)
-        found = re.search(r"(?ms)^\[.*?^\]", text)
+        found = re.search(r"(?m)^\[(?=\s|\])", text)
         assert found, text
-        return json.loads(found[0])
+        return json.JSONDecoder().raw_decode(text, found.start())[0]
 
     def client(self, service: str = "ec2") -> Any:
         keys = {name: self.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}

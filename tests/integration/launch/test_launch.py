@@ -96,7 +96,7 @@ def test_next_launch_goes_on_from_the_checkpoint(user: User) -> None:
     text = user.play("launch", *DEMO, "-e", "follow=true", "-e", f'{{"job": {{"command": "{longer}"}}}}')
     assert metrics(user) == list(range(1, 37)), "epochs of both runs, none twice"
     assert "epoch 31" in text.lower() and "epoch 30 " not in text.lower()
-    (volume,) = user.client().describe_volumes(Filters=[{"Name": "tag:spot:experiment", "Values": ["lab"]}])["Volumes"]
+    (volume,) = user.client().describe_volumes(Filters=[{"Name": "tag:spot:volume", "Values": ["lab-data"]}])["Volumes"]
     assert volume["Attachments"][0]["InstanceId"] == user.alive("lab")[0]
 
 
