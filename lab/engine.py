@@ -188,7 +188,7 @@ def engine_answers() -> bool:
 
 def _engine_problem() -> Exception | None:
     try:
-        client = api(timeout=10)
+        client = api(timeout=30)
         try:
             client.ping()
         finally:
@@ -206,7 +206,10 @@ def explain(problem: Exception, user: str) -> str:
     """One sentence and one command for an engine that does not answer `user`, who is not root."""
     if "Permission denied" in repr(problem) or "PermissionError" in repr(problem):
         return f"The docker engine refuses {user}. Type: sudo usermod --append --groups docker {user} && newgrp docker"
-    return "No docker engine answers, and only root can start one. Type: sudo systemctl start docker"
+    if not _there("dockerd"):
+        return f"There is no docker engine here. Type: {install_command(['docker.io'])}"
+    start = "systemctl start docker" if _systemd() else f"sh -c 'dockerd >>{ENGINE_LOG} 2>&1 &'"
+    return f"No docker engine answers, and only root can start one. Type: sudo {start}"
 
 
 def ensure_engine(say: Say = print) -> None:

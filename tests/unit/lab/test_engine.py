@@ -97,12 +97,25 @@ def test_a_failing_apt_is_one_error_with_its_words(monkeypatch: pytest.MonkeyPat
         engine.install_packages(["zstd"], nothing)
 
 
-def test_no_engine_and_no_root_gives_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("installed", "systemd", "command"),
+    [
+        (True, True, "sudo systemctl start docker"),
+        (True, False, "sudo sh -c 'dockerd >>"),
+        (False, True, "sudo apt-get install --yes --no-install-recommends docker.io"),
+    ],
+)
+def test_no_engine_and_no_root_gives_a_command(
+    monkeypatch: pytest.MonkeyPatch, installed: bool, systemd: bool, command: str
+) -> None:
+    monkeypatch.setattr(engine, "_there", lambda need: installed)
+    monkeypatch.setattr(engine, "_systemd", lambda: systemd)
     monkeypatch.setattr(engine, "_engine_problem", lambda: FileNotFoundError("docker.sock"))
     monkeypatch.setattr(engine.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(engine.getpass, "getuser", lambda: "alice")
-    with pytest.raises(engine.EngineError, match="sudo systemctl start docker"):
+    with pytest.raises(engine.EngineError) as caught:
         engine.ensure_engine(nothing)
+    assert command in str(caught.value)
 
 
 def test_a_refused_socket_names_the_group_and_the_user() -> None:
