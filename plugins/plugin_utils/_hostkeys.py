@@ -143,11 +143,6 @@ def verified_how(text: str, name: str) -> str | None:
     return next((entry.how for entry in entries(text) if entry.name == name and entry.how), None)
 
 
-def has_key(text: str, name: str) -> bool:
-    """Says whether there is any key for an instance."""
-    return any(entry.name == name for entry in entries(text))
-
-
 def names_of_scope(text: str, region: str) -> list[str]:
     """Instance ids whose keys were stored for a region, of whatever account."""
     return sorted({e.name for e in entries(text) if e.scope.rpartition("/")[2] == region and e.scope})

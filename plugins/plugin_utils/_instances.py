@@ -22,7 +22,6 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import 
     console_fingerprints,
     console_keys,
     dead_names,
-    has_key,
     names_of_scope,
     verified_how,
 )
@@ -69,7 +68,7 @@ class Ports(Protocol):
         """Tries to log in."""
 
     def forget_connection(self, view: Raw) -> None:
-        """Closes a master connection to the same address, which belongs to a former machine."""
+        """Closes a master connection that may have been opened without a verified host key."""
 
     def key_problem(self, view: Raw) -> str | None:
         """Says, after a refused login, why the key cannot fit; None when that cannot be told."""
@@ -142,6 +141,11 @@ class Settings:
     host_keys: str = "console"
     label: str = ""
 
+    @property
+    def checks_keys(self) -> bool:
+        """Whether logins need a key that the console has shown."""
+        return self.state == "ssh" and self.host_keys == "console"
+
 
 @dataclass
 class Watched:
@@ -159,7 +163,7 @@ class Watched:
     done: bool = False
     error: str = ""
     future: Future[Any] | None = None
-    on_result: Callable[[Any], None] | None = None
+    step: str = ""
     pauses: Iterator[float] = field(default_factory=lambda: backoff(0.3, 3, FACTOR))
     next_at: float = 0.0
 
@@ -302,7 +306,8 @@ class Waiter:
         text = self.known_hosts.read()
         for watched in fleet:
             watched.verified = verified_how(text, watched.instance_id)
-            if watched.view.get("address") and not has_key(text, watched.instance_id) and self.settings.state == "ssh":
+            # A connection that somebody opened without a verified key would never be asked for one again.
+            if watched.verified is None and watched.view.get("address") and self.settings.checks_keys:
                 self.ports.forget_connection(watched.view)
 
     def _look(self, fleet: list[Watched], names: list[str]) -> list[Raw]:
@@ -349,8 +354,8 @@ class Waiter:
                 continue
             step = next_step(watched, self.settings)
             if step in self._steps:
-                call, take = self._steps[step]
-                watched.on_result = lambda result, take=take, watched=watched: take(self, watched, result)  # type: ignore[misc]
+                call, _take = self._steps[step]
+                watched.step = step
                 watched.future = self.executor.submit(call, self, dict(watched.view))
 
     def _take_results(self, fleet: list[Watched]) -> None:
@@ -358,8 +363,8 @@ class Waiter:
             if watched.future is not None and watched.future.done():
                 future, watched.future = watched.future, None
                 watched.next_at = self.clock.now() + next(watched.pauses)
-                assert watched.on_result is not None
-                watched.on_result(future.result())
+                _call, take = self._steps[watched.step]
+                take(self, watched, future.result())
 
     def _call_console(self, view: Raw) -> str:
         return self.ports.console(view["instance_id"])

@@ -144,8 +144,8 @@ class Child:
             stderr=subprocess.PIPE,
             env=dict(environ) if environ is not None else None,
         )
-        assert self.process.stdout and self.process.stderr
-        self.splitters = {self.process.stdout: LineSplitter(), self.process.stderr: LineSplitter()}
+        streams = (self.process.stdout, self.process.stderr)
+        self.splitters = {stream: LineSplitter() for stream in streams if stream is not None}
         self.errors: list[str] = []
         self.selector = selectors.DefaultSelector()
         for stream in self.splitters:

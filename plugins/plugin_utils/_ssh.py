@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# One master connection for tasks, rsync and logs of an instance. The inventory sets the same path. Named by the host key
-# alias, the instance's id, for it is short: a socket's path has at most 108 characters and ssh adds 17 of its own.
+# One master connection for tasks, rsync and logs of an instance; the inventory sets the same path. It is named by the
+# host key alias, which is the instance's id: that is short (a socket's path has at most 108 characters, and ssh adds 17
+# of its own), and an address that AWS hands to another machine never meets the connection of its former owner.
 CONTROL_DIRECTORY = "~/.ansible/cp"
 CONTROL_NAME = "spot-%k"
 

@@ -18,7 +18,6 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import 
     console_keys,
     dead_names,
     entries,
-    has_key,
     names_of_scope,
     parse_key,
     verified_how,
@@ -121,7 +120,6 @@ KNOWN = (
 def test_only_keys_we_verified_count():
     assert verified_how(KNOWN, ID1) == "console"
     assert verified_how(KNOWN, "i-0000000000000000d") is None
-    assert has_key(KNOWN, "i-0000000000000000d")
     assert verified_how(KNOWN, "i-0000000000000000e") is None
 
 

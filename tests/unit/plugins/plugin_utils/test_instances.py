@@ -286,6 +286,14 @@ def test_accept_new_needs_no_console(world):
     assert "console" not in world.cloud.calls
 
 
+def test_a_connection_that_was_opened_unverified_is_closed_before_the_next_login(world):
+    world.wait(host_keys="accept-new")
+    world.known.path.write_text(f"{ID1} {A.type} {A.base64}\n")
+    assert "forget" not in world.cloud.calls
+    world.wait()
+    assert world.cloud.calls[-4:] == ["describe", "forget", "console", "login"]
+
+
 def test_keys_of_dead_instances_go_with_the_same_call(world):
     world.known.set_keys(ID2, [B], "111111111111/us-east-1", "console")
     world.known.set_keys(ID3, [B], "222222222222/us-east-1", "console")
