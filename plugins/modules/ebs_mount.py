@@ -137,7 +137,9 @@ steps:
   sample: [format, mkdir, mount, fstab, owner]
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import grp
 import os
 import pwd
@@ -145,6 +147,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -166,6 +169,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import
 
 FSTAB = "/etc/fstab"
 # Says that a mkfs of this machine was under way: what it left behind is not somebody's data.
+LOCK = "/run/experiments-spot-ebs.lock"
 MARKS = "/var/lib/experiments-spot"
 MKFS = {
     "ext4": ["mkfs.ext4", "-q", "-U", "{uuid}"],
@@ -410,6 +414,17 @@ def find(module: AnsibleModule) -> Found | None:
     return wait_for(lambda: find_device(params["volume_id"], params["device"]), timeout)
 
 
+@contextlib.contextmanager
+def alone(check_mode: bool) -> Iterator[None]:
+    """Only one run at a time formats, mounts and edits fstab; the kernel frees the lock of a run that dies."""
+    if check_mode:
+        yield
+        return
+    with open(LOCK, "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def settle(module: AnsibleModule) -> None:
     """Let udev finish its own reading of a new device; machines without udev do not need it."""
     udevadm = module.get_bin_path("udevadm")
@@ -423,7 +438,12 @@ def do(module: AnsibleModule) -> dict[str, Any]:
     if errors:
         raise StepError("; ".join(errors))
     found = find(module)
-    volume = Volume(module, wanted, found)
+    with alone(module.check_mode):
+        return work(module, Volume(module, wanted, found), found)
+
+
+def work(module: AnsibleModule, volume: Volume, found: Found | None) -> dict[str, Any]:
+    """Read, decide and do; the state before and after becomes the result."""
     plan, probe, before = make_plan(module, volume, found)
     if plan.errors:
         raise StepError("; ".join(plan.errors))

@@ -64,6 +64,7 @@ class Disk:
         self.fstab = tmp_path / "fstab"
         self.fstab.write_text("# keep me\nUUID=0000 / ext4 defaults 0 1\n")
         monkeypatch.setattr(ebs_mount, "FSTAB", str(self.fstab))
+        monkeypatch.setattr(ebs_mount, "LOCK", str(tmp_path / "lock"))
         self.marks = tmp_path / "marks"
         monkeypatch.setattr(ebs_mount, "MARKS", str(self.marks))
         self.place = str(tmp_path / "mnt data")
