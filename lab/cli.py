@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,9 @@ def parser() -> argparse.ArgumentParser:
 def up(options: argparse.Namespace) -> int:
     """Start the lab unless it answers; a crashed one is cleaned up first."""
     need_root("up")
-    with slots.locked(f"lab-{options.name}"):
-        slot = slots.claim(slots.check_name(options.name))
-        progress = Progress()
+    progress = Progress()
+    with slots.locked(f"lab-{slots.check_name(options.name)}", progress):
+        slot = slots.claim(options.name)
         if process.daemon(slot) and answers(slot):
             progress(f"lab {slot.name} is up already on {slot.endpoint}")
             return 0
@@ -87,6 +88,7 @@ def up(options: argparse.Namespace) -> int:
 def start(slot: Slot, progress: Progress) -> None:
     """Everything `up` does for a lab that is not there."""
     process.end(slot)
+    assemble.ensure_engine(progress)
     cleanup.remove_everything(slot, progress)
     assemble.prepare(slot, progress)
     progress("starting the API, the machines and the metadata service")
@@ -99,12 +101,13 @@ def down(options: argparse.Namespace) -> int:
     """Remove all traces of a lab; nothing to remove is as good."""
     need_root("down")
     progress = Progress()
-    with slots.locked(f"lab-{slots.check_name(options.name)}"):
+    with slots.locked(f"lab-{slots.check_name(options.name)}", progress):
         slot = slots.load(options.name)
         if slot is None:
             progress(f"lab {options.name} is not there")
             return 0
         process.end(slot)
+        assemble.wake_engine(progress)
         assemble.dismantle(slot, progress)
         cleanup.remove_everything(slot, progress)
         cleanup.forget(slot)
@@ -201,6 +204,7 @@ def status(options: argparse.Namespace) -> int:
 def inventory(slot: Slot) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Instances and volumes as any AWS tool sees them."""
     import boto3  # noqa: PLC0415  half a second that `env` does not need
+    from botocore.config import Config  # noqa: PLC0415
 
     ec2: Any = boto3.client(
         "ec2",
@@ -208,6 +212,7 @@ def inventory(slot: Slot) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         region_name=REGION,
         aws_access_key_id=ACCESS_KEY,
         aws_secret_access_key=SECRET_KEY,
+        config=Config(proxies={}),
     )
     reservations = ec2.describe_instances()["Reservations"]
     instances = [instance for reservation in reservations for instance in reservation["Instances"]]
@@ -274,12 +279,12 @@ def env(options: argparse.Namespace) -> int:
     slot = slots.load(slots.check_name(options.name))
     if slot is None:
         raise LabError(f"lab {options.name} has never been up; type: lab/lab up")
-    print("\n".join(environment(slot)))
+    print("\n".join(environment(slot, os.environ)))
     return 0
 
 
-def environment(slot: Slot) -> list[str]:
-    """What makes any AWS tool talk to this lab, and to nothing else."""
+def environment(slot: Slot, environ: Mapping[str, str]) -> list[str]:
+    """What makes any AWS tool talk to this lab, and to nothing else; `environ` is the caller's."""
     values = {
         "AWS_ENDPOINT_URL": slot.endpoint,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -290,7 +295,17 @@ def environment(slot: Slot) -> list[str]:
         "EXPERIMENTS_SPOT_SSH_CIDR": f"{slot.gateway}/32",
     }
     lines = [f"export {key}={value}" for key, value in values.items()]
-    return [*lines, "unset AWS_PROFILE AWS_SESSION_TOKEN"]
+    return [*lines, "unset AWS_PROFILE AWS_SESSION_TOKEN", *no_proxy(environ)]
+
+
+def no_proxy(environ: Mapping[str, str]) -> list[str]:
+    """Keep a caller's proxy, if there is one, out of the way to this host."""
+    if not any(key.lower() in ("http_proxy", "all_proxy") for key in environ):
+        return []
+    held = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    hosts = [host for host in held.split(",") if host]
+    wanted = ",".join(hosts if "127.0.0.1" in hosts else [*hosts, "127.0.0.1"])
+    return [f"export NO_PROXY={shlex.quote(wanted)} no_proxy={shlex.quote(wanted)}"]
 
 
 def logs(options: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ def serve(slot: Slot) -> None:
     machines = DockerMachines(slot, read_image(slot))
     app = create_app(machines, Config(vpc_cidr=slot.vpc_cidr, public_cidr=slot.public_cidr))
     imds.serve((slot.gateway, METADATA_PORT), imds.Service(machines.by_address, machines.notices))
-    network.add_metadata_rule(slot)
+    network.add_rules(slot)
     for server in servers(slot, app):
         threading.Thread(target=server.serve_forever, name="api", daemon=True).start()
     LOG.info("lab %s answers on %s after %.1f s", slot.name, slot.endpoint, time.monotonic() - began)

@@ -15,11 +15,23 @@ from lab.machines.notes import write_image
 from lab.machines.slots import Slot
 
 
-def prepare(slot: Slot, progress: Progress) -> None:
-    """Everything the daemon needs."""
+def ensure_engine(progress: Progress) -> None:
+    """Packages of the host, and an engine that answers."""
     progress("packages and docker engine")
     engine.install_packages(say=progress)
     engine.ensure_engine(say=progress)
+
+
+def wake_engine(progress: Progress) -> None:
+    """An engine that answers where there can be one: containers of a lab outlive a restart of the host."""
+    try:
+        engine.ensure_engine(say=progress)
+    except engine.EngineError as error:
+        progress(f"containers cannot be looked for: {error}")
+
+
+def prepare(slot: Slot, progress: Progress) -> None:
+    """Everything the daemon needs; the engine answers."""
     progress("machine image")
     tag = image.ensure_image(say=progress)
     write_image(slot, describe(tag, engine.probe(tag, say=progress)))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import docker
 from docker.errors import APIError, DockerException, NotFound
 
+from lab import engine
 from lab.machines import network
 from lab.machines.disks import release_all
 from lab.machines.slots import Slot
@@ -25,9 +25,9 @@ def quiet(_line: str) -> None:
 def client() -> Any | None:
     """The engine, None where none answers (then none of its containers runs either)."""
     try:
-        api = docker.APIClient(timeout=120)
+        api = engine.api()
         api.ping()
-    except DockerException:
+    except (DockerException, OSError):  # the SDK lets connection errors of its HTTP library through, which are OSErrors
         return None
     return api
 

@@ -14,6 +14,7 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound
 
+from lab import engine
 from lab.aws.machines import Cloud, InstanceView, VolumeView
 from lab.machines import containers, network
 from lab.machines.disks import Device, Disks, free_index, hide, is_busy, show
@@ -48,7 +49,7 @@ class DockerMachines:
     def __init__(self, slot: Slot, image: containers.Image, client: Any = None) -> None:
         self.slot = slot
         self.image = image
-        self.api = client or docker.APIClient(timeout=120)
+        self.api = client or engine.api()
         self.disks = Disks(slot.path / "disks")
         self._consoles = slot.path / "consoles"
         self._consoles.mkdir(parents=True, exist_ok=True)
@@ -288,15 +289,20 @@ class DockerMachines:
         wanted = {"label": f"{network.LABEL}={self.slot.name}", "event": "die", "type": "container"}
         while True:
             with contextlib.suppress(Exception):
-                for event in self._stream(wanted):
-                    instance_id = event["Actor"]["Attributes"].get(containers.INSTANCE_LABEL, "")
-                    self._lanes.put(instance_id, functools.partial(self._died, instance_id))
+                stream = self._stream(wanted)
+                for instance_id in list(self._machines):  # those that died while nobody looked
+                    self._look_at(instance_id)
+                for event in stream:
+                    self._look_at(event["Actor"]["Attributes"].get(containers.INSTANCE_LABEL, ""))
             time.sleep(1)
 
     def _stream(self, wanted: dict[str, str]) -> Any:
         """docker's events, on a connection of its own without read timeout."""
-        client = docker.APIClient(timeout=EVENTS_SILENCE) if isinstance(self.api, docker.APIClient) else self.api
+        client = engine.api(timeout=EVENTS_SILENCE) if isinstance(self.api, docker.APIClient) else self.api
         return client.events(decode=True, filters=wanted)
+
+    def _look_at(self, instance_id: str) -> None:
+        self._lanes.put(instance_id, functools.partial(self._died, instance_id))
 
     def _died(self, instance_id: str) -> None:
         """A machine that was to run does not: it reboots itself, or it has switched itself off."""

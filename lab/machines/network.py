@@ -13,6 +13,7 @@ from lab.machines.slots import METADATA_PORT, Slot
 
 LABEL = "experiments-spot-lab"  # on every container, volume and network; its value is the lab's name
 METADATA_ADDRESS = "169.254.169.254"
+REGISTRY_PORT = 5000
 
 
 def comment(name: str) -> str:
@@ -20,35 +21,45 @@ def comment(name: str) -> str:
     return f"{LABEL}:{name}"
 
 
-def metadata_rule(slot: Slot) -> list[str]:
-    """The rule that leads machines of this lab, and nobody else, to their metadata service."""
-    match = ["-i", slot.bridge, "-d", METADATA_ADDRESS, "-p", "tcp", "--dport", "80"]
+def rules(slot: Slot) -> list[tuple[str, str, list[str]]]:
+    """Rules of this lab's bridge as (table, chain, rule).
+
+    Machines, and nobody else, are led to their metadata service; and a host that refuses what comes in must let them
+    reach the services of the lab.
+    """
     mark = ["-m", "comment", "--comment", comment(slot.name)]
-    return [*match, *mark, "-j", "DNAT", "--to-destination", f"{slot.gateway}:{METADATA_PORT}"]
+    imds = ["-i", slot.bridge, "-d", METADATA_ADDRESS, "-p", "tcp", "--dport", "80", *mark]
+    ports = ",".join(str(port) for port in (METADATA_PORT, REGISTRY_PORT, slot.port))
+    services = ["-i", slot.bridge, "-d", slot.gateway, "-p", "tcp", "-m", "multiport", "--dports", ports, *mark]
+    return [
+        ("nat", "PREROUTING", [*imds, "-j", "DNAT", "--to-destination", f"{slot.gateway}:{METADATA_PORT}"]),
+        ("filter", "INPUT", [*services, "-j", "ACCEPT"]),
+    ]
 
 
-def add_metadata_rule(slot: Slot) -> None:
-    """Insert the rule unless it is there."""
-    rule = metadata_rule(slot)
-    if not attempt(["iptables", "-w", "-t", "nat", "-C", "PREROUTING", *rule]):
-        run(["iptables", "-w", "-t", "nat", "-I", "PREROUTING", *rule])
+def add_rules(slot: Slot) -> None:
+    """Insert the rules unless they are there."""
+    for table, chain, rule in rules(slot):
+        if not attempt(["iptables", "-w", "-t", table, "-C", chain, *rule]):
+            run(["iptables", "-w", "-t", table, "-I", chain, *rule])
 
 
 def marked_rules(saved: str, name: str) -> list[list[str]]:
-    """Arguments that delete a lab's rules, from the output of `iptables-save`."""
+    """Arguments that delete a lab's rules of one table, from the output of `iptables-save`."""
     mark = re.compile(rf'--comment "?{re.escape(comment(name))}"?(\s|$)')
     lines = [line for line in saved.splitlines() if line.startswith("-A ") and mark.search(line)]
     return [["-D", *(word.strip('"') for word in line.split()[1:])] for line in lines]
 
 
 def remove_rules(name: str) -> None:
-    """Delete every rule this lab has left in the table of addresses."""
-    try:
-        saved = run(["iptables-save", "-t", "nat"])
-    except CommandError:
-        return
-    for rule in marked_rules(saved, name):
-        attempt(["iptables", "-w", "-t", "nat", *rule])
+    """Delete every rule this lab has left."""
+    for table in ("nat", "filter"):
+        try:
+            saved = run(["iptables-save", "-t", table])
+        except CommandError:
+            continue
+        for rule in marked_rules(saved, name):
+            attempt(["iptables", "-w", "-t", table, *rule])
 
 
 def ensure_network(docker: Any, slot: Slot) -> None:

@@ -12,7 +12,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -162,9 +162,13 @@ def claim(name: str) -> Slot:
 
 
 @contextlib.contextmanager
-def locked(what: str) -> Iterator[None]:
+def locked(what: str, say: Callable[[str], None] = lambda _line: None) -> Iterator[None]:
     """Let one process at a time do something; released by the kernel also when the process dies."""
     root().mkdir(parents=True, exist_ok=True)
     with open(root() / f".{what}.lock", "w", encoding="ascii") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another process works on this lab; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield

@@ -122,7 +122,7 @@ class Lab:
 
     def client(self, service: str) -> Any:
         """A client of AWS's own library."""
-        return boto3.client(
+        return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.slot.endpoint,
             region_name="us-east-1",

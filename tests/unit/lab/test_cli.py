@@ -50,11 +50,18 @@ def test_the_name_may_come_from_the_environment(monkeypatch):
 
 
 def test_environment_is_all_a_tool_needs():
-    lines = cli.environment(SLOT)
+    lines = cli.environment(SLOT, {})
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:5601" in lines
     assert "export AWS_DEFAULT_REGION=us-east-1" in lines
     assert "export EXPERIMENTS_SPOT_SSH_CIDR=10.201.0.1/32" in lines
     assert lines[-1] == "unset AWS_PROFILE AWS_SESSION_TOKEN"
+
+
+def test_a_proxy_is_kept_out_of_the_way():
+    assert cli.no_proxy({"PATH": "/bin"}) == []
+    found = cli.no_proxy({"HTTP_PROXY": "http://proxy:3128", "no_proxy": "example.org"})
+    assert found == ["export NO_PROXY=example.org,127.0.0.1 no_proxy=example.org,127.0.0.1"]
+    assert cli.no_proxy({"http_proxy": "x", "NO_PROXY": "127.0.0.1"})[0].count("127.0.0.1") == 2
 
 
 def test_the_daemon_never_sees_the_callers_credentials():

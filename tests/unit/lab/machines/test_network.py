@@ -15,11 +15,27 @@ COMMIT
 """
 
 
-def test_rule_is_for_this_bridge_only():
-    rule = network.metadata_rule(SLOT)
-    assert rule[rule.index("-i") + 1] == "br-spotlab1"
+def test_rules_are_for_this_bridge_only():
+    assert all(rule[:2] == ["-i", "br-spotlab1"] for _table, _chain, rule in network.rules(SLOT))
+
+
+def test_machines_are_led_to_their_metadata_service():
+    table, chain, rule = network.rules(SLOT)[0]
+    assert (table, chain) == ("nat", "PREROUTING")
     assert rule[rule.index("-d") + 1] == "169.254.169.254"
     assert rule[-1] == "10.201.0.1:1338"
+
+
+def test_only_the_labs_services_are_opened():
+    table, chain, rule = network.rules(SLOT)[1]
+    assert (table, chain) == ("filter", "INPUT")
+    assert rule[rule.index("--dports") + 1] == "1338,5000,5601"
+    assert rule[rule.index("-d") + 1] == "10.201.0.1"
+
+
+def test_every_rule_carries_the_labs_mark():
+    for _table, chain, rule in network.rules(SLOT):
+        assert network.marked_rules(f"-A {chain} {' '.join(rule)}", "demo") == [["-D", chain, *rule]]
 
 
 def test_marked_rules_are_this_labs_and_no_other_ones():
