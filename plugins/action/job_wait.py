@@ -41,6 +41,8 @@ display = Display()
 NOTE = "Ctrl-C leaves it running; the same command with -e follow=true comes back to it"
 # After the end the journal may still hold lines that have not come through: wait for this many silent seconds.
 SILENCE = 1.0
+# Seconds between two answers about a job that runs; its end is told at once.
+WINDOW = 5
 # A unit that is neither running nor has run: not a job that is about to start, after this many looks.
 NEVER_STARTED = 3
 
@@ -122,11 +124,11 @@ class Watcher:
         Raises:
             AnsibleActionFail: there is no job, the time is over, or the connection is lost for good.
         """
-        pauses = backoff(0.5, 5)
+        pauses = backoff(0.5, 2)
         try:
             while not self.look():
                 self._check_time()
-                self._spend(next(pauses))
+                self._spend(0.0 if self._window() else next(pauses))
             self._drain()
         finally:
             self._close()
@@ -152,7 +154,7 @@ class Watcher:
         pauses = backoff(1, 15, 2)
         while True:
             try:
-                view = parse_poll(self.remote.read(poll_command(self.view.ledger)))
+                view = parse_poll(self.remote.read(poll_command(self.view.ledger, self._window())))
                 if view.known and self.view.ledger != view.ledger:
                     view = parse_poll(self.remote.read(poll_command(view.ledger)))
                 return view
@@ -160,6 +162,10 @@ class Watcher:
                 lost_since = self.clock.now() if lost_since is None else lost_since
                 self._lost(str(error), self.clock.now() - lost_since)
                 self.clock.wait(next(pauses))
+
+    def _window(self) -> int:
+        """How long the instance may wait before it answers: not when there is a log to show meanwhile."""
+        return 0 if self.options.follow or not self.view.facts.get("unit_active") else WINDOW
 
     def _lost(self, reason: str, seconds: float) -> None:
         host = self.options.host
@@ -244,7 +250,7 @@ class Watcher:
             text = self.remote.read(tail_command(self.view.invocation, self.options.log_lines))
         except LostConnection:
             return []
-        return plain_lines(text.splitlines())
+        return plain_lines(text.split("\n"))
 
     def _close(self) -> None:
         if self.child is not None:
@@ -287,10 +293,10 @@ def answer(watcher: Watcher, view: JobView, fail_on_error: bool) -> dict[str, An
     code = view.facts.get("exit_code")
     end = f"{view.state}" + (f", exit code {code}" if code else "")
     watcher.say(f"[{host}] job {view.facts.get('job')}: {end}{_took(view)}")
-    result = {"changed": False, **view.facts, "log_tail": tail, "waited": round(watcher.elapsed(), 1)}
+    result = {"changed": False, **view.facts, "waited": round(watcher.elapsed(), 1)}
     if job_failed(view) and fail_on_error:
-        result.update(failed=True, msg=failure_text(view, host, tail))
-    return result
+        return {**result, "failed": True, "msg": failure_text(view, host, tail)}
+    return {**result, "log_tail": tail}
 
 
 def _took(view: JobView) -> str:

@@ -31,18 +31,28 @@ PHASES = {"starting": "starting", "pulling": "pulling image", "running": "runnin
 # ---------------------------------------------------------------------------------------------------- remote commands
 
 
-def poll_command(ledger: str | None) -> str:
+def poll_command(ledger: str | None, window: int = 0) -> str:
     """The remote command of one poll: its clock, the unit, job.json and the ledger, in this order.
 
     The unit comes before the ledger: a ledger read after the unit has ended is complete.
 
     Args:
         ledger: path of the ledger, None when it is not known yet (it stands in job.json).
+        window: seconds that the instance may wait for the end of the unit before it answers. So the end is noticed at
+            once, and a job that runs costs a connection each time the window is over.
     """
     files = [JOB_JSON, *([ledger] if ledger else [])]
     show = remote_command("systemctl", "show", UNIT, "--property", ",".join(PROPERTIES))
     parts = ["date +%s", show, *(_cat(path) for path in files)]
-    return remote_command("sh", "-c", f"; echo {MARK}; ".join(parts))
+    script = f"; echo {MARK}; ".join(parts)
+    return remote_command("sh", "-c", f"{_wait_for_end(window)}{script}")
+
+
+def _wait_for_end(window: int) -> str:
+    if window <= 0:
+        return ""
+    active = remote_command("systemctl", "is-active", "--quiet", UNIT)
+    return f"n=0; while [ $n -lt {2 * window} ] && {active}; do sleep 0.5; n=$((n+1)); done; "
 
 
 def _cat(path: str) -> str:

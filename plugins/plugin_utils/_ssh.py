@@ -218,15 +218,10 @@ def last_line(text: str) -> str:
 def run(argv: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
     """Runs a short command and returns exit code and output as text; a command that hangs ends with code 255."""
     try:
-        return subprocess.run(
-            list(argv),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-        )
+        # Not as text: that would turn the carriage returns of progress bars into line ends.
+        done = subprocess.run(list(argv), check=False, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+        out, err = (data.decode("utf-8", "replace") for data in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(list(argv), done.returncode, out, err)
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(list(argv), 255, "", f"no answer within {timeout:g} s")
     except FileNotFoundError:
@@ -234,8 +229,15 @@ def run(argv: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]
 
 
 def try_login(target: Target, timeout: float = 20) -> Attempt:
-    """Logs in and runs ``true``; leaves the master connection open for those who come after."""
-    result = run(ssh_argv(target, "true"), timeout)
+    """Logs in and asks who we are there; leaves the master connection open for those who come after.
+
+    A master connection that is open already may be that of another user, when the profile has changed: then it is
+    closed and the login tried once more.
+    """
+    result = run(ssh_argv(target, "id", "-un"), timeout)
+    if result.returncode == 0 and target.user and result.stdout.strip() != target.user:
+        close_master(target)
+        result = run(ssh_argv(target, "id", "-un"), timeout)
     output = f"{result.stdout}\n{result.stderr}"
     return Attempt(classify_ssh(result.returncode, output), last_line(output))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -281,3 +282,12 @@ def test_one_connection_carries_wait_tasks_and_files(wait, sshd, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "there" / "train.py").exists(), done.stdout + done.stderr
     assert (sshd.directory / "sshd.log").read_text().count("Accepted publickey") == logins + 1
+
+
+def test_connection_of_another_user_is_not_taken_for_ours(sshd):
+    ours = dataclasses.replace(_ssh.connection_target(sshd.options), options=(f"ControlPath={sshd.sockets}/%k",))
+    assert _ssh.try_login(ours).meaning == _ssh.READY
+    # The socket has no user in its name: plain ssh goes on as the first user.
+    other = dataclasses.replace(ours, user="nobody-here")
+    assert _ssh.run(_ssh.ssh_argv(other, "true"), 10).returncode == 0
+    assert _ssh.try_login(other).meaning == _ssh.REFUSED

@@ -115,6 +115,13 @@ def test_remote_commands_survive_strange_paths(tmp_path):
     assert not (tmp_path / "oops").exists()
 
 
+def test_the_instance_answers_at_once_when_nothing_runs(tmp_path):
+    command = poll_command(None, window=600)
+    assert "is-active" not in poll_command(None)
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=30)
+    assert result.stdout.count(MARK) == 2
+
+
 def test_journal_commands_name_the_run():
     assert "_SYSTEMD_INVOCATION_ID=0a0b" in tail_command("0a0b", 5)
     words = shlex.split(shlex.split(follow_command("0a0b", "s=1;i=2"))[2])

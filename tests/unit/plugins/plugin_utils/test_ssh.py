@@ -110,6 +110,10 @@ def test_a_command_that_hangs_counts_as_no_connection():
     assert "no answer within" in result.stderr
 
 
+def test_carriage_returns_stay():
+    assert _ssh.run(["printf", "a\\rb\\n"], 5).stdout == "a\rb\n"
+
+
 def test_a_command_that_is_missing():
     assert _ssh.run(["no-such-command-here"], 1).returncode == 127
 
