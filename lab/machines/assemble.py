@@ -6,6 +6,7 @@ Every step finds what is there already, or takes its time and says so.
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 from lab import engine, image, registry
 from lab.machines import network
@@ -31,16 +32,17 @@ def wake_engine(progress: Progress) -> None:
 
 
 def prepare(slot: Slot, progress: Progress) -> None:
-    """Everything the daemon needs; the engine answers."""
-    progress("machine image")
-    tag = image.ensure_image(say=progress)
-    write_image(slot, describe(tag, engine.probe(tag, say=progress)))
+    """Everything the daemon needs; the engine answers. Both images are made side by side: each waits much for disk."""
     progress(f"network {slot.vpc_cidr} on {slot.bridge}")
     network.ensure_network(engine.api(), slot)
-    progress("registry and job image")
+    progress("registry, job image and machine image")
     own = registry.Registry(slot.gateway)
     own.start(say=progress)
-    registry.ensure_job_image(own, say=progress)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        job = pool.submit(registry.ensure_job_image, own, say=progress)
+        tag = image.ensure_image(say=progress)
+        write_image(slot, describe(tag, engine.probe(tag, say=progress)))
+        job.result()
 
 
 def describe(tag: str, options: engine.RunOptions) -> Image:
