@@ -150,7 +150,9 @@ class AwsAndSsh:
 
     def forget_connection(self, view: Raw) -> None:
         """See Ports."""
-        _ssh.close_master(self.target(view))
+        socket = _ssh.control_path().replace("%k", view["instance_id"])
+        if "%" in socket or os.path.exists(socket):
+            _ssh.close_master(self.target(view))
 
     def key_problem(self, view: Raw) -> str | None:
         """See Ports."""
@@ -246,7 +248,8 @@ class ActionModule(ActionBase):
             ports = AwsAndSsh(client, access, str(known_hosts.path))
             if self._task.check_mode:
                 return {**result, **common, "instances": snapshot(ports, args["instance_ids"], access, known_hosts)}
-            return {**result, **common, **self._wait(args, access, ports, known_hosts, region or "")}
+            found = self._wait(args, access, ports, known_hosts, region or "")
+            return {**result, **found} if found.get("failed") else {**result, **common, **found}
 
     def _wait(
         self, args: dict[str, Any], access: dict[str, Any], ports: AwsAndSsh, known_hosts: KnownHosts, region: str
@@ -301,7 +304,9 @@ def outcome(fleet: list[Watched], waiter: Waiter, access: Mapping[str, Any], por
     failed = [watched for watched in fleet if watched.error]
     if failed:
         texts = [failure_message(w, waiter.settings, access, last_console(w, ports, waiter.settings)) for w in failed]
-        answer.update(failed=True, msg="\n".join(texts), failed_instances=[w.instance_id for w in failed])
+        # Without the instances, which would bury the message in the output of the task.
+        names = [watched.instance_id for watched in failed]
+        return {"failed": True, "changed": waiter.changed, "msg": "\n".join(texts), "failed_instances": names}
     return answer
 
 

@@ -103,7 +103,7 @@ instances:
   description: The instances, sorted by id, which is by rank when all of an experiment are asked for.
   type: list
   elements: dict
-  returned: always
+  returned: success
   contains:
     instance_id:
       description: Id of the instance.
@@ -159,20 +159,20 @@ instances:
 known_hosts:
   description: Path of the file with the host keys.
   type: str
-  returned: always
+  returned: success
 private_key_file:
   description: Path of the private key that is used, null for what ssh finds itself.
   type: str
-  returned: always
+  returned: success
 control_path:
   description: The C(ControlPath) of the connections that stay open. Double its C(%) for C(ansible_control_path).
   type: str
-  returned: always
+  returned: success
   sample: /home/me/.ansible/cp/spot-%k
 waited:
   description: Seconds that the wait took.
   type: float
-  returned: when something was waited for
+  returned: success, when something was waited for
 failed_instances:
   description: Ids of the instances that failed.
   type: list
