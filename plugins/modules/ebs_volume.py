@@ -164,8 +164,12 @@ VOLUME_OPTIONS: dict[str, Any] = {
     "encrypted": {"type": "bool", "default": True},
     "device": {"type": "str"},
 }
-# A client token whose volume was deleted meanwhile answers with that volume: then the next token is used.
+# A client token whose volume was deleted meanwhile answers with that volume: then the next token is used. Tokens change
+# every so many seconds as well, so that such volumes are soon forgotten.
 TOKENS = 3
+TOKEN_PERIOD = 600
+# Seconds until a new volume is seen by DescribeVolumes. Source: EC2 API reference, "Eventual consistency".
+VISIBLE = 10
 
 
 class VolumeError(Exception):
@@ -173,7 +177,7 @@ class VolumeError(Exception):
 
 
 class Volumes:
-    """The effects on AWS for one instance. `clock` has monotonic() and sleep()."""
+    """The effects on AWS for one instance. `clock` has monotonic(), time() and sleep()."""
 
     def __init__(self, ec2: Any, target: Target, tags: dict[str, str], timeout: float, clock: Any = time) -> None:
         self.ec2 = ec2
@@ -183,38 +187,49 @@ class Volumes:
         self.timeout = timeout
         self.clock = clock
 
-    def wait(self, volume_id: str, ready: Callable[[Resource], bool], what: str) -> Resource:
-        """Ask for a volume until it is as wanted.
+    def wait(self, volume_id: str, ready: Callable[[Resource], bool], what: str, patience: float = 0) -> Resource:
+        """Ask for a volume until it is as wanted, for `patience` seconds or until the module's time is over.
 
         Raises:
             VolumeError: the time is over; says what the volume was last.
         """
-        pause, last = 0.2, "not visible yet"
+        pause, last = 0.2, "not visible"
+        end = min(self.end, self.clock.monotonic() + patience) if patience else self.end
         while True:
             for volume in api.volumes_by_id(self.ec2, [volume_id]):
                 if ready(volume):
                     return volume
                 last = ", ".join([volume["State"], *attach.holders(volume)])
-            if self.clock.monotonic() >= self.end:
-                raise VolumeError(f"{volume_id} is not {what} after {self.timeout:g} s (it is: {last})")
+            if self.clock.monotonic() >= end:
+                raise VolumeError(f"{volume_id} is not {what} after {patience or self.timeout:g} s (it is: {last})")
             self.clock.sleep(pause)
             pause = min(pause * 1.5, 3)
 
     def create(self, wanted: Resource) -> Resource:
         """Make the volume, or take the one that another run made at the same time."""
         target = self.target
+        period = int(self.clock.time() // TOKEN_PERIOD)
         for attempt in range(TOKENS):
-            made = api.create_volume(self.ec2, attach.creation(wanted, target, self.tags, attempt))["VolumeId"]
-            volume = self.wait(made, lambda one: one["State"] != "creating", "available")
-            if volume["State"] not in attach.GONE:
+            args = attach.creation(wanted, target, self.tags, f"{period}-{attempt}")
+            made = api.create_volume(self.ec2, args)["VolumeId"]
+            if self.is_there(made):
                 break
         else:
-            raise VolumeError(f"{wanted['name']}: {made} is {volume['State']} right after it was made")
+            raise VolumeError(f"{wanted['name']}: {made} vanished right after it was made; who deletes it?")
+        volume = self.wait(made, lambda one: one["State"] != "creating", "available")
         other = attach.surplus(made, wanted, target, api.own_volumes(self.ec2, target))
         if other is None:
             return volume
         self.remove(made)
         return self.wait(other, lambda one: one["State"] != "creating", "available")
+
+    def is_there(self, volume_id: str) -> bool:
+        """Whether a volume exists: a token of an earlier run may answer with one that is deleted."""
+        try:
+            volume = self.wait(volume_id, lambda _volume: True, "there", VISIBLE)
+        except VolumeError:
+            return False
+        return volume["State"] not in attach.GONE
 
     def remove(self, volume_id: str) -> None:
         """Delete a volume that this run has made, if nobody uses it."""
@@ -340,7 +355,7 @@ def main() -> None:
     except VolumeError as error:
         module.fail_json(msg=str(error))
     except ApiError as error:
-        what = f"give the volumes of {module.params['instance_id']} ({error.action})"
+        what = f"make or attach the volumes of {module.params['instance_id']} ({error.action})"
         module.fail_json(msg=_aws_errors.explain(error.error, what))
 
 

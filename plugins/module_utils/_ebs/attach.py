@@ -156,13 +156,13 @@ def next_device(taken: dict[str, str]) -> str:
     return next((name for name in DEVICE_NAMES if name not in taken), "")
 
 
-def token(wanted: Resource, target: Target, attempt: int = 0) -> str:
-    """Client token: the same for two runs at once, another one for another instance or after a deletion."""
-    parts = [target.experiment, key_of(wanted), str(target.rank), target.instance_id, str(attempt)]
+def token(wanted: Resource, target: Target, attempt: str) -> str:
+    """Client token: the same for two runs at once (same attempt), another one for another instance."""
+    parts = [target.experiment, key_of(wanted), str(target.rank), target.instance_id, attempt]
     return "spot-volume-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
 
 
-def creation(wanted: Resource, target: Target, tags: dict[str, str], attempt: int = 0) -> Resource:
+def creation(wanted: Resource, target: Target, tags: dict[str, str], attempt: str) -> Resource:
     """Arguments of CreateVolume. The volume type is always named: its default is gp2.
 
     Source: EC2 API CreateVolume.
