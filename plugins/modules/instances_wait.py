@@ -168,7 +168,7 @@ control_path:
   description: The C(ControlPath) of the connections that stay open. Double its C(%) for C(ansible_control_path).
   type: str
   returned: success
-  sample: /home/me/.ansible/cp/spot-%k
+  sample: /home/me/.ansible/cp/spot-%k-%r
 waited:
   description: Seconds that the wait took.
   type: float

@@ -17,7 +17,7 @@ from pathlib import Path
 # host key alias, which is the instance's id: that is short (a socket's path has at most 108 characters, and ssh adds 17
 # of its own), and an address that AWS hands to another machine never meets the connection of its former owner.
 CONTROL_DIRECTORY = "~/.ansible/cp"
-CONTROL_NAME = "spot-%k"
+CONTROL_NAME = "spot-%k-%r"
 
 KEEP_ALIVE = ("ServerAliveInterval=15", "ServerAliveCountMax=4")
 MULTIPLEX = ("ControlMaster=auto", "ControlPersist=10m")

@@ -52,12 +52,12 @@ def test_target_of_ansibles_connection():
         "ssh_args": "-o ControlMaster=auto -o ControlPersist=10m",
         "ssh_common_args": '-o HostKeyAlias=i-1 -o UserKnownHostsFile="/with blank/k"',
         "ssh_extra_args": None,
-        "control_path": "%(directory)s/spot-%%k",
+        "control_path": "%(directory)s/spot-%%k-%%r",
         "control_path_dir": "/cp",
     }
     target = connection_target(options.get)
     assert (target.address, target.user, target.port, target.private_key_file) == ("203.0.113.5", "admin", 2222, "/key")
-    assert target.options == ("ControlPath=/cp/spot-%k",)
+    assert target.options == ("ControlPath=/cp/spot-%k-%r",)
     assert target.arguments[-1] == "UserKnownHostsFile=/with blank/k"
     assert target.executable == "ssh"
 
@@ -67,7 +67,7 @@ def test_bare_connection_gets_a_shared_one():
     assert "ControlMaster=auto" in target.arguments
     assert target.port == 22
     assert target.private_key_file is None
-    assert target.options[0].endswith("spot-%k")
+    assert target.options[0].endswith("spot-%k-%r")
 
 
 @pytest.mark.parametrize("words", [["a b"], ["'"], ['"'], ["$(id)", ";", "*"], ["ü", ""], ["-x"]])
