@@ -1,0 +1,112 @@
+"""Whether a job is started, and what it is said to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import (
+    Current,
+    decide,
+    parse_show,
+    summary,
+)
+
+DOCUMENT = {
+    "experiment": "exp",
+    "job": "train",
+    "spec_sha256": "new",
+    "instance_id": "i-1",
+    "generation": 1,
+    "rank": 0,
+    "image": "img",
+    "command": ["a"],
+}
+OLD = {**DOCUMENT, "spec_sha256": "old", "command": ["b"]}
+ACTIVE, DEAD = {"ActiveState": "active"}, {"ActiveState": "inactive", "Result": "success"}
+
+
+def entry(state: str, exit_code: int | None = None, **more: Any) -> dict[str, Any]:
+    keys = ("spec_sha256", "instance_id", "generation", "rank", "image")
+    times = {"started": "2026-01-01T00:00:00Z", "finished": None, "message": ""}
+    return {**{key: DOCUMENT[key] for key in keys}, **times, "state": state, "exit_code": exit_code, **more}
+
+
+def current(unit: dict[str, str] = DEAD, document: Any = DOCUMENT, same_env: bool = True, runs: Any = ()) -> Current:
+    return Current(unit, document, same_env, list(runs))
+
+
+@pytest.mark.parametrize(
+    ("now", "rerun", "action"),
+    [
+        (current(document={}), False, "start"),
+        (current(ACTIVE), False, "none"),
+        (current(ACTIVE), True, "restart"),
+        (current(ACTIVE, OLD), True, "restart"),
+        (current(runs=[entry("succeeded", 0)]), False, "none"),
+        (current(runs=[entry("failed", 3)]), False, "none"),
+        (current(runs=[entry("succeeded", 0)]), True, "start"),
+        (current(runs=[entry("succeeded", 0)], same_env=False), False, "start"),
+        # what has not come to its own end is begun again
+        (current(runs=[entry("failed")]), False, "start"),
+        (current(runs=[entry("stopped", 143)]), False, "start"),
+        (current(runs=[entry("running")]), False, "start"),
+        # a run of another instance, generation or spec does not count
+        (current(runs=[entry("succeeded", 0, instance_id="i-0")]), False, "start"),
+        (current(runs=[entry("succeeded", 0, generation=0)]), False, "start"),
+        (current(runs=[entry("succeeded", 0, spec_sha256="old")]), False, "start"),
+        (current(document=OLD, runs=[entry("succeeded", 0)]), False, "start"),
+    ],
+)
+def test_decision(now: Current, rerun: bool, action: str) -> None:
+    decision = decide(DOCUMENT, now, rerun)
+    assert (decision.action, decision.error) == (action, "")
+
+
+def test_running_with_another_spec_is_an_error_that_names_what_differs() -> None:
+    error = decide(DOCUMENT, current(ACTIVE, OLD), False).error
+    assert "changed: command" in error and "-e rerun=true" in error
+    error = decide(DOCUMENT, current(ACTIVE, same_env=False), False).error
+    assert "changed: env" in error
+
+
+def test_nothing_there() -> None:
+    found = summary(Current())
+    assert found["unit_active"] is False
+    assert {value for key, value in found.items() if key != "unit_active"} == {None}
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "exit_code"),
+    [
+        (current(ACTIVE, runs=[entry("pulling")]), "pulling", None),
+        (current(runs=[entry("succeeded", 0)]), "succeeded", 0),
+        # started again, but the ledger still ends with the former run
+        (current(ACTIVE, runs=[entry("succeeded", 0)]), "starting", None),
+        (current(ACTIVE), "starting", None),
+        # killed: the ledger says running, nothing runs
+        (current({"ActiveState": "failed", "ExecMainStatus": "9"}, runs=[entry("running")]), "failed", 9),
+        (current(runs=[entry("running")]), "failed", None),
+        # the ledger could not be written, and an older run of the same spec ended well
+        (current({"ActiveState": "failed", "ExecMainStatus": "73"}, runs=[entry("succeeded", 0)]), "failed", 73),
+        # the container itself ended with that number
+        (current({"ActiveState": "failed", "ExecMainStatus": "73"}, runs=[entry("failed", 73)]), "failed", 73),
+        (current({"ActiveState": "failed", "ExecMainStatus": "1", "Result": "exit-code"}), "failed", 1),
+        # what an earlier instance did is not this one's state
+        (current(runs=[entry("succeeded", 0, instance_id="i-0")]), None, None),
+    ],
+)
+def test_summary(now: Current, state: str | None, exit_code: int | None) -> None:
+    found = summary(now)
+    assert (found["state"], found["exit_code"]) == (state, exit_code)
+    assert found["job"] == "train" and found["instance_id"] == "i-1"
+
+
+def test_a_failure_without_a_word_has_a_message() -> None:
+    assert "without a word" in summary(current(runs=[entry("running")]))["message"]
+    assert "ledger" in summary(current({"ExecMainStatus": "73"}, runs=[]))["message"]
+
+
+def test_systemctl_show() -> None:
+    assert parse_show("ActiveState=active\nResult=\nnoise\n") == {"ActiveState": "active", "Result": ""}
