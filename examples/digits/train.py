@@ -188,7 +188,7 @@ class Network:
         Raises:
             Stopped: As soon as `stop` is filled.
         """
-        for _ in range(PASSES):
+        for _pass in range(PASSES):
             x = shifted(data.train_x, rng)
             for batch in batches(len(x), rng):
                 if stop:

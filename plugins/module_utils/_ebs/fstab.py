@@ -48,8 +48,8 @@ def parse_line(line: str) -> Entry | None:
 def mount_options(options: str) -> str:
     """The wanted options with those that every data volume needs, in a stable order and without repeats."""
     wanted = [option for option in options.split(",") if option]
-    keys = {option.split("=")[0] for option in wanted}
-    return ",".join(dict.fromkeys([*wanted, *(extra for extra in ALWAYS if extra.split("=")[0] not in keys)]))
+    keys = {option.partition("=")[0] for option in wanted}
+    return ",".join(dict.fromkeys([*wanted, *(extra for extra in ALWAYS if extra.partition("=")[0] not in keys)]))
 
 
 def runtime_options(options: str) -> str:

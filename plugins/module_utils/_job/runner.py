@@ -92,7 +92,8 @@ def now() -> str:
 
 def say(text: str) -> None:
     """One line of the runner itself in the journal."""
-    print(f"experiments-spot: {text}", flush=True)
+    sys.stdout.write(f"experiments-spot: {text}\n")
+    sys.stdout.flush()
 
 
 def one_line(text: str) -> str:
@@ -371,9 +372,8 @@ class Run:
 
     def _drain(self, child: subprocess.Popen[bytes], copy_to: int | None = None) -> None:
         """Read stderr to its end, keep the tail, hand it on piece by piece (progress bars have no line ends)."""
-        assert child.stderr is not None
         self.stderr = b""
-        while True:
+        while child.stderr:
             piece = os.read(child.stderr.fileno(), 65536)
             if not piece:
                 return
@@ -479,4 +479,4 @@ def close_entry(ledger: Ledger, error: JobError) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    raise SystemExit(main(sys.argv))
