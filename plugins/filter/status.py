@@ -29,13 +29,14 @@ def _volumes(volumes: list[dict[str, Any]]) -> str:
 
 
 def status_rows(
-    experiments: list[dict[str, Any]], jobs: list[dict[str, Any]], now: datetime | None = None
+    experiments: list[dict[str, Any]], jobs: dict[str, dict[str, Any]], now: datetime | None = None
 ) -> list[dict[str, Any]]:
     """One row an instance, and one for an experiment of which only volumes remain.
 
     Args:
         experiments: RV(experiments) of M(experiments.spot.experiment_info).
-        jobs: What M(experiments.spot.job_info) said on each host; a host that did not answer has C(unreachable).
+        jobs: What M(experiments.spot.job_info) said, by ID of the instance that was asked (a host where no job was ever
+            started cannot tell its ID); one that did not answer has C(unreachable) or is not there.
         now: The present time (UTC), for the age in seconds.
 
     Returns:
@@ -43,13 +44,12 @@ def status_rows(
         ids, sorted by experiment and rank. Nothing a terminal or JSON cannot show.
     """
     now = now or datetime.now(timezone.utc)
-    by_instance = {str(job.get("instance_id")): job for job in jobs if job}
     rows: list[dict[str, Any]] = []
     for experiment in sorted(experiments, key=lambda item: item["experiment"]):
         volumes = _volumes(experiment.get("volumes", []))
         base = {"experiment": experiment["experiment"], "profile": experiment.get("profile"), "volumes": volumes}
         for instance in sorted(experiment.get("instances", []), key=lambda item: item.get("rank") or 0):
-            job = by_instance.get(instance["instance_id"])
+            job = jobs.get(instance["instance_id"])
             rows.append(
                 base
                 | {key: instance.get(key) for key in ("instance_id", "instance_type", "zone", "address", "rank")}

@@ -28,36 +28,41 @@ def experiment(name: str = "exp", **values: object) -> dict:
 
 
 def test_nothing() -> None:
-    assert status_rows([], [], NOW) == []
+    assert status_rows([], {}, NOW) == []
 
 
 def test_running_job() -> None:
-    (row,) = status_rows([experiment()], [{"instance_id": "i-1", "state": "running", "exit_code": None}], NOW)
+    (row,) = status_rows([experiment()], {"i-1": {"state": "running", "exit_code": None}}, NOW)
     assert (row["job_state"], row["age"], row["cost_so_far"]) == ("running", 1800.0, 0.2)
 
 
 def test_failed_job_tells_its_exit_code() -> None:
-    (row,) = status_rows([experiment()], [{"instance_id": "i-1", "state": "failed", "exit_code": 3}], NOW)
+    (row,) = status_rows([experiment()], {"i-1": {"state": "failed", "exit_code": 3}}, NOW)
     assert row["job_state"] == "failed (3)"
 
 
 def test_host_that_does_not_answer() -> None:
-    assert status_rows([experiment()], [], NOW)[0]["job_state"] == "(unreachable)"
-    assert status_rows([experiment()], [{"instance_id": "i-1", "unreachable": True}], NOW)[0]["job_state"] == "(unreachable)"
+    assert status_rows([experiment()], {}, NOW)[0]["job_state"] == "(unreachable)"
+    assert status_rows([experiment()], {"i-1": {"unreachable": True}}, NOW)[0]["job_state"] == "(unreachable)"
+
+
+def test_host_where_no_job_was_started_is_reachable() -> None:
+    (row,) = status_rows([experiment()], {"i-1": {"state": None, "instance_id": None}}, NOW)
+    assert row["job_state"] == "none"
 
 
 def test_instance_not_running_is_not_asked_for_its_job() -> None:
-    (row,) = status_rows([experiment(instances=[instance(state="pending")])], [], NOW)
+    (row,) = status_rows([experiment(instances=[instance(state="pending")])], {}, NOW)
     assert row["job_state"] == "(pending)"
 
 
 def test_sorted_by_experiment_and_rank() -> None:
     two = [instance(instance_id="i-2", rank=1), instance()]
-    rows = status_rows([experiment("b"), experiment("a", instances=two)], [], NOW)
+    rows = status_rows([experiment("b"), experiment("a", instances=two)], {}, NOW)
     assert [(row["experiment"], row["rank"]) for row in rows] == [("a", 0), ("a", 1), ("b", 0)]
 
 
 def test_only_volumes_remain() -> None:
     volumes = [{"name": "data", "volume_id": "vol-1", "size": 20}]
-    (row,) = status_rows([experiment(instances=[], volumes=volumes)], [], NOW)
+    (row,) = status_rows([experiment(instances=[], volumes=volumes)], {}, NOW)
     assert (row["job_state"], row["volumes"]) == ("(no instance)", "data 20 GiB")
