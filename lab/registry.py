@@ -83,10 +83,9 @@ class Registry:
         """
         with engine.locked("registry", say):
             if self.pid() is None:
-                self._spawn()
-                self._wait()
+                self._wait(self._spawn())
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         program = shutil.which("docker-registry", path=engine.SEARCH_PATH)
         if program is None:
             raise EngineError(
@@ -109,6 +108,7 @@ class Registry:
                 start_new_session=True,
             )
         engine.write_atomically(self._config.with_suffix(".pid"), str(process.pid).encode())
+        return process
 
     def configuration(self) -> dict[str, Any]:
         """The registry's configuration (YAML, of which JSON is a part)."""
@@ -129,10 +129,11 @@ class Registry:
         except OSError:
             return False
 
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT
         while not (self.pid() and self.answers()):
-            if self.pid() is None or time.monotonic() > deadline:
+            # Asked of the process itself: for a moment after exec /proc has no command line, and pid() is None.
+            if process.poll() is not None or time.monotonic() > deadline:
                 tail = " | ".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])
                 self.stop()
                 raise EngineError(f"The registry does not come up at {self.address}:{self.port}: {tail}")

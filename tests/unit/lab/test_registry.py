@@ -84,6 +84,21 @@ def test_start_finds_it_running_and_stop_ends_it(one: registry.Registry) -> None
 
 
 @needs_registry
+def test_a_process_that_has_no_command_line_yet_is_waited_for(
+    one: registry.Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = registry.Registry.pid, []
+
+    def late(self: registry.Registry) -> int | None:
+        asked.append(1)
+        return None if len(asked) < 4 else real(self)
+
+    monkeypatch.setattr(registry.Registry, "pid", late)
+    one.start(nothing)
+    assert one.answers() and len(asked) >= 4
+
+
+@needs_registry
 def test_a_port_in_use_is_one_error_with_a_command(one: registry.Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry.Registry, "answers", lambda self: True)
     with pytest.raises(engine.EngineError, match="systemctl disable --now docker-registry"):
