@@ -59,7 +59,7 @@ options:
   proof:
     description:
       - How much of a device must read as zero before it is formatted.
-      - V(quick) reads the first 64 MiB, 1024 places spread over the device and its end. V(full) reads all of it.
+      - V(quick) reads the first 64 MiB, 256 places spread over the device and its end. V(full) reads all of it.
     type: str
     choices: [quick, full]
     default: quick
@@ -426,7 +426,7 @@ def alone(check_mode: bool) -> Iterator[None]:
 
 
 def settle(module: AnsibleModule) -> None:
-    """Let udev finish its own reading of a new device; machines without udev do not need it."""
+    """Let udev finish with a device that has just appeared; machines without udev do not need it."""
     udevadm = module.get_bin_path("udevadm")
     if udevadm:
         module.run_command([udevadm, "settle", "--timeout=5"])
@@ -444,13 +444,11 @@ def do(module: AnsibleModule) -> dict[str, Any]:
 
 def work(module: AnsibleModule, volume: Volume, found: Found | None) -> dict[str, Any]:
     """Read, decide and do; the state before and after becomes the result."""
+    if found and not module.check_mode:
+        settle(module)
     plan, probe, before = make_plan(module, volume, found)
     if plan.errors:
         raise StepError("; ".join(plan.errors))
-    if not module.check_mode and "format" in plan.steps:
-        # A device that has just appeared may still be read by udev: decide again once that is over.
-        settle(module)
-        plan, probe, before = make_plan(module, volume, found)
     wanted = volume.wanted
     for warning in plan.warnings:
         module.warn(warning)

@@ -100,8 +100,8 @@ def test_no_data(tmp_path: Path) -> None:
 def test_samples_lie_inside_the_device_and_cost_the_same_for_every_size(size: int) -> None:
     pieces = list(probe.offsets(size))
     assert all(start >= 0 and start + length <= size for start, length in pieces)
-    assert sum(length for _start, length in pieces) <= 64 * MIB + 1100 * 4096 + MIB
-    assert len(pieces) <= 64 + 1100
+    assert sum(length for _start, length in pieces) <= 64 * MIB + 300 * 4096 + MIB
+    assert len(pieces) <= 64 + 300
     if size > 64 * MIB:
         assert pieces[-1] == (size - MIB, MIB)
 
