@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Copies what Galaxy gets to build/tree/ansible_collections/experiments/spot and prints that path.
 
-What git knows or would take, less `build_ignore` of galaxy.yml, read with the meaning that `ansible-galaxy collection build`
-gives it. So ansible-test, antsibull-docs and galaxy-importer see the same files, whatever lies about in the checkout.
+What git knows or would take, less `build_ignore` of galaxy.yml, read as `ansible-galaxy collection build` reads it. So
+ansible-test, antsibull-docs and galaxy-importer see the same files, whatever lies about in the checkout.
 """
 
 from __future__ import annotations

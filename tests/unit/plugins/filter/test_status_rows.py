@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from ansible_collections.experiments.spot.plugins.filter.status import status_rows
+from ansible_collections.experiments.spot.plugins.filter.status_rows import status_rows
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 

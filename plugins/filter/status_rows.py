@@ -4,6 +4,46 @@
 
 from __future__ import annotations
 
+DOCUMENTATION = r"""
+name: status_rows
+short_description: Experiments and what their hosts said, as rows of the status table
+version_added: 0.1.0
+author:
+  - experiments.spot authors (@experiments-spot)
+description:
+  - Gives one row an instance, and one for an experiment of which only volumes remain.
+positional: jobs
+options:
+  _input:
+    description: The return value C(experiments) of M(experiments.spot.experiment_info).
+    type: list
+    elements: dict
+    required: true
+  jobs:
+    description:
+      - What M(experiments.spot.job_info) said, by ID of the instance that was asked, because a host where no job was ever
+        started cannot tell its ID.
+      - One that did not answer has V(unreachable=true), or is not there.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Show what runs
+  experiments.spot.show:
+    msg: "{{ read.experiments | experiments.spot.status_rows({}) | experiments.spot.table(['experiment', 'job_state']) }}"
+"""
+
+RETURN = r"""
+_value:
+  description:
+    - Rows with experiment, profile, job_state, exit_code, instance_id, instance_type, zone, address, rank, generation, age (in
+      seconds), price (in USD an hour), cost_so_far (in USD) and volumes, sorted by experiment and rank.
+    - An experiment without an instance has only experiment, profile, job_state and volumes.
+  type: list
+  elements: dict
+"""
+
 from datetime import datetime, timezone
 from typing import Any
 
@@ -31,18 +71,7 @@ def _volumes(volumes: list[dict[str, Any]]) -> str:
 def status_rows(
     experiments: list[dict[str, Any]], jobs: dict[str, dict[str, Any]], now: datetime | None = None
 ) -> list[dict[str, Any]]:
-    """One row an instance, and one for an experiment of which only volumes remain.
-
-    Args:
-        experiments: RV(experiments) of M(experiments.spot.experiment_info).
-        jobs: What M(experiments.spot.job_info) said, by ID of the instance that was asked (a host where no job was ever
-            started cannot tell its ID); one that did not answer has C(unreachable) or is not there.
-        now: The present time (UTC), for the age in seconds.
-
-    Returns:
-        Rows with experiment, job_state, instance_type, zone, age (s), cost_so_far (USD), address, volumes and the
-        ids, sorted by experiment and rank. Nothing a terminal or JSON cannot show.
-    """
+    """See the documentation of the filter; `now` (UTC) is for tests."""
     now = now or datetime.now(timezone.utc)
     rows: list[dict[str, Any]] = []
     for experiment in sorted(experiments, key=lambda item: item["experiment"]):
