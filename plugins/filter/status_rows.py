@@ -21,8 +21,8 @@ options:
     required: true
   jobs:
     description:
-      - What M(experiments.spot.job_info) said, by ID of the instance that was asked, because a host where no job was ever
-        started cannot tell its ID.
+      - What M(experiments.spot.job_info) said, by ID of the instance that was asked, because a host where no job was
+        ever started cannot tell its ID.
       - One that did not answer has V(unreachable=true), or is not there.
     type: dict
     required: true
@@ -31,14 +31,16 @@ options:
 EXAMPLES = r"""
 - name: Show what runs
   experiments.spot.show:
-    msg: "{{ read.experiments | experiments.spot.status_rows({}) | experiments.spot.table(['experiment', 'job_state']) }}"
+    msg: "{{ rows | experiments.spot.table(['experiment', 'job_state']) }}"
+  vars:
+    rows: "{{ read.experiments | experiments.spot.status_rows({}) }}"
 """
 
 RETURN = r"""
 _value:
   description:
-    - Rows with experiment, profile, job_state, exit_code, instance_id, instance_type, zone, address, rank, generation, age (in
-      seconds), price (in USD an hour), cost_so_far (in USD) and volumes, sorted by experiment and rank.
+    - Rows with experiment, profile, job_state, exit_code, instance_id, instance_type, zone, address, rank, generation,
+      age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes, sorted by experiment and rank.
     - An experiment without an instance has only experiment, profile, job_state and volumes.
   type: list
   elements: dict
