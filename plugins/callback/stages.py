@@ -38,6 +38,7 @@ import json
 import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -50,6 +51,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._text import tabl
 
 COLLECTION = "experiments.spot."
 JOB_WAIT = f"{COLLECTION}job_wait"
+STUCK = 5.0  # seconds after Ctrl-C; an orderly end takes less than one
 LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 # Actions that never leave the controller (Source: the attributes in the documentation of ansible.builtin).
@@ -171,6 +173,17 @@ def interruption_text(stage: str, action: str, seconds: float) -> str:
     )
 
 
+def _press_again(pid: int) -> None:
+    """Sends SIGINT once more if the process has not ended by then.
+
+    ansible-core 2.19 can wait for ever after Ctrl-C: a worker killed while it sends a line to the terminal keeps the
+    lock of the results queue, which the main process then wants (StrategyBase.cleanup).
+    """
+    timer = threading.Timer(STUCK, os.kill, (pid, signal.SIGINT))
+    timer.daemon = True
+    timer.start()
+
+
 def harmless(hook: Hook) -> Hook:
     """Numbers are never worth a failed run: whatever goes wrong here is a line at -vvv."""
 
@@ -213,6 +226,7 @@ class CallbackModule(CallbackBase):
         signal.signal(number, before)
         if os.getpid() == pid:
             self._tell_interruption()
+            _press_again(pid)
         before(number, frame)
 
     @harmless

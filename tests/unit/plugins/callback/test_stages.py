@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -197,3 +198,14 @@ def test_ctrl_c_in_a_real_run(tmp_path: Path):
     assert process.wait() != 0
     assert "Interrupted in stage Wait here" in text
     assert "The same command goes on from here" in text
+
+
+def test_ctrl_c_is_repeated_for_a_process_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    came = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: came.set())
+    monkeypatch.setattr(stages, "STUCK", 0.01)
+    try:
+        stages._press_again(os.getpid())
+        assert came.wait(10)
+    finally:
+        signal.signal(signal.SIGINT, before)
