@@ -5,7 +5,7 @@ VENV := .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 
-.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench docs clean
+.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -26,18 +26,20 @@ lab: setup  ## Start the lab and keep it up
 lab-down: setup  ## End the lab; nothing of it remains
 	@lab/lab down
 
-check: setup-test lint unit  ## Lint, types and unit tests: the everyday subset
+# Side by side, because ansible-lint uses one core for half of its time; each shows its output when it has ended.
+check: setup-test  ## Lint, types and unit tests: the everyday subset
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target lint unit
 
 test: setup-test  ## Everything
 	@scripts/test
 
-lint: setup-test  ## ruff, mypy, shellcheck, yamllint, ansible-lint (production)
+lint: setup-test  ## ruff, mypy, shellcheck, ansible-lint (production) with yamllint, changelog
 	@scripts/lint
 
 unit: setup-test  ## Unit tests
-	@$(VENV)/pytest -n 2 -m "not lab" tests/unit
+	@$(VENV)/pytest -n 2 --dist worksteal -m "not lab" tests/unit
 
-sanity: setup-test  ## ansible-test sanity over the collection
+sanity: setup-test  ## ansible-test sanity and antsibull-docs over the collection
 	@scripts/sanity
 
 molecule: setup-test  ## One scenario a role on machines of the lab
@@ -46,11 +48,11 @@ molecule: setup-test  ## One scenario a role on machines of the lab
 integration: setup-test  ## Whole runs on the lab
 	@$(VENV)/pytest -m lab tests/integration
 
-build: setup-test  ## The collection's tarball, read by galaxy-importer
+build: setup-test  ## The collection's tarball, read by galaxy-importer, installed and used
 	@scripts/build
 
 bench: setup  ## Ratios side by side; numbers go to bench/results/
 	@$(VENV)/python -m bench
 
 clean:  ## Remove what was built here
-	rm -rf .venv .ansible .cache build results .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .ansible .cache .hypothesis build results .pytest_cache .mypy_cache .ruff_cache
