@@ -406,10 +406,7 @@ def _cost(profile: Profile, instances: list[Resource], ranked: list[Resource], f
     count = profile["capacity"]["count"]
     on_demand = [facts.on_demand.get(one["type"]) for one in instances]
     spot = [facts.spot_prices.get((one["type"], one["zone"])) for one in instances]
-    now = [
-        price if one["lifecycle"] == "spot" else full
-        for one, price, full in zip(instances, spot, on_demand)
-    ]
+    now = [price if one["lifecycle"] == "spot" else full for one, price, full in zip(instances, spot, on_demand)]
     return {
         "per_hour": cost.per_hour(now, [pool["price"] for pool in ranked], count),
         "on_demand_per_hour": cost.per_hour(on_demand, [pool["on_demand_price"] for pool in ranked], count),

@@ -187,7 +187,7 @@ def test_changed_host_key_is_refused(sshd, move, code, tmp_path):
     def option(name: str) -> Any:
         value = sshd.options(name)
         if name == "control_path":
-            return str(tmp_path / "cp-%%C")
+            return str(sshd.sockets / "other-%%C")  # a path of a socket is short
         return value.replace(sshd.known_hosts, str(tmp_path / "known")) if name == "ssh_common_args" else value
 
     result = move("out", f"{code}/", tmp_path / "there", option=option)
