@@ -36,8 +36,8 @@ test: setup-test  ## Everything
 lint: setup-test  ## ruff, mypy, shellcheck, ansible-lint (production) with yamllint, changelog
 	@scripts/lint
 
-unit: setup-test  ## Unit tests
-	@$(VENV)/pytest -n 2 --dist worksteal -m "not lab" tests/unit
+unit: setup-test  ## Unit tests, without those that take seconds (`make test` runs them too)
+	@$(VENV)/pytest -n 2 --dist worksteal -m "not lab and not slow" tests/unit
 
 sanity: setup-test  ## ansible-test sanity and antsibull-docs over the collection
 	@scripts/sanity

@@ -13,6 +13,8 @@ import yaml
 
 from lab.aws.config import ACCESS_KEY, SECRET_KEY
 
+pytestmark = pytest.mark.slow
+
 PARAMETER = "/aws/service/debian/release/12/latest/amd64"
 TASKS: dict[str, dict[str, Any]] = {
     "ec2_key": {"name": "k", "key_type": "ed25519", "tags": {"a": "b"}},
