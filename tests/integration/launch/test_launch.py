@@ -70,7 +70,7 @@ def test_inventory_has_the_groups_and_reaches_the_host(user: User) -> None:
     hosts = ad_hoc(user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "experiment_lab", "--list-hosts")
     assert user.alive("lab")[0] in hosts
     text = ad_hoc(
-        user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "profile_lab:&generation_1", "-m", "ansible.builtin.command", "-a", "findmnt -n -o FSTYPE /data"
+        user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "profile_lab:&type_t3_medium", "-m", "ansible.builtin.command", "-a", "findmnt -n -o FSTYPE /data"
     )  # fmt: skip
     assert "ext4" in text
 
