@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._profile.resolve 
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate import Setting
 
 ROOT = Path(__file__).resolve().parents[2]
+HERE = f"{tempfile.gettempdir()}/somewhere"  # results can be written to it, whoever runs the test
 BUILTIN = ["cpu", "default", "g5", "lab", "p2"]
 
 
@@ -21,9 +23,9 @@ def fill(text: str, variables: Any) -> str:
     return text
 
 
-def read(name: str, cwd: str = "/somewhere", experiment: str = "") -> dict[str, Any]:
+def read(name: str, cwd: str = HERE, experiment: str = "") -> dict[str, Any]:
     dirs = [str(ROOT / "profiles"), str(ROOT / "molecule/resources/profiles")]
-    setting = Setting("", experiment, lambda: "us-west-2", cwd, "/home/me")
+    setting = Setting("", experiment, lambda: "us-west-2", cwd, f"{HERE}/home")
     return resolve(Request(name, dirs, setting, {}, fill))[1].profile
 
 
@@ -63,10 +65,10 @@ def test_p2_is_what_the_user_named() -> None:
 
 
 def test_results_land_where_the_command_is_typed_and_code_comes_from_the_checkout() -> None:
-    profile = read("lab", "/cwd", "e2")
+    profile = read("lab", f"{HERE}/typed", "e2")
     out, back = profile["channels"]
     assert out["local_path"] == f"{ROOT}/examples/digits/"
-    assert back["local_path"] == "/cwd/results/e2/"
+    assert back["local_path"] == f"{HERE}/typed/results/e2/"
     assert back["remote_path"] == "/data/e2/results/"
     assert profile["job"]["state_dir"] == "/data/e2"
     assert profile["job"]["command"][-1] == "/data/e2/results"
