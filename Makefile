@@ -5,7 +5,7 @@ VENV := .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
 export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 
-.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench clean
+.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench docs clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -53,6 +53,10 @@ build: setup-test  ## The collection's tarball, read by galaxy-importer, install
 
 bench: setup  ## Ratios side by side; numbers go to bench/results/
 	@$(VENV)/python -m bench
+
+docs: setup-test  ## docs/profile.md and docs/reference.md anew from the sources
+	@PYTHONPATH=collections $(VENV)/python -m ansible_collections.experiments.spot.plugins.plugin_utils._profile.docs docs/profile.md
+	@$(VENV)/python scripts/reference.py
 
 clean:  ## Remove what was built here
 	rm -rf .venv .ansible .cache .hypothesis build results .pytest_cache .mypy_cache .ruff_cache

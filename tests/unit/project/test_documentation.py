@@ -1,0 +1,169 @@
+"""What the documentation tells people to type can be typed, what it shows is right, and what it links to is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.load import load_file
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.override import override
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.resolve import Request, resolve
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate import Setting
+from lab.cli import VERBS as LAB_VERBS
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted(
+    path
+    for pattern in ("*.md", "docs/*.md", "lab/**/*.md", "roles/*/README.md", "examples/**/*.md", "bench/**/*.md")
+    for path in ROOT.glob(pattern)
+)
+# Files that show a command to people: pages, messages, and comments at the top of playbooks and profiles.
+TELLING = [*PAGES, *(path for top in ("playbooks", "roles", "profiles") for path in sorted((ROOT / top).rglob("*.*")))]
+FLAGS = {"--check", "--diff", "-v", "-vv", "-vvv"}
+# What the playbooks and roles read of `-e` is what occurs in them.
+READ = "\n".join(
+    path.read_text()
+    for path in [*ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/**/*.yml"), ROOT / "plugins/action/profile.py"]
+)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """The words after `ansible-playbook` in each command of a file, templates filled in, optional parts given."""
+    for line in path.read_text().splitlines():
+        for found in re.findall(r"ansible-playbook ([\w.]+.*)", line):
+            text = re.sub(r"\{\{ [^{}]*(\}\}|$)|\{%.*?%\}", "x", found)
+            text = re.split(r"[`|#…(]| {3,}|\. |[\"']? ?[}\"]+$", text)[0]
+            yield shlex.split(re.sub(r"[][]", "", text).strip().rstrip(",:;"))
+
+
+def options(path: Path) -> Iterator[list[str]]:
+    """Options that a page shows alone, as of the first verb."""
+    for found in re.findall(r"`(-e [^`]+)`", path.read_text()):
+        yield ["launch.yml", *shlex.split(found)]
+
+
+COMMANDS = [
+    *((name_of(path), command) for path in TELLING if path.is_file() for command in commands(path)),
+    *((name_of(path), command) for path in PAGES for command in options(path)),
+]
+
+
+def extra(words: list[str]) -> dict[str, object]:
+    """What the options -e of a command say."""
+    values: dict[str, object] = {}
+    for option, value in zip(words, words[1:]):
+        if option == "-e":
+            values.update(json.loads(value) if value.startswith("{") else [value.split("=", 1)])
+    return values
+
+
+def test_commands_are_found() -> None:
+    assert len([where for where, _ in COMMANDS if where == "README.md"]) >= 6
+    assert len(COMMANDS) > 20
+
+
+@pytest.mark.parametrize(("where", "command"), COMMANDS)
+def test_command_can_be_typed(where: str, command: list[str]) -> None:
+    playbook, *words = command
+    assert (ROOT / playbook).is_file() and playbook.endswith(".yml"), f"{where}: there is no playbook {playbook}"
+    given = [word for word in words if word.startswith("-")]
+    assert set(given) <= {"-e", *FLAGS}, where
+    assert len(words) == len(given) + given.count("-e"), f"{where}: {words}"
+
+
+@pytest.mark.parametrize(("where", "command"), COMMANDS)
+def test_extra_variables_are_read_by_somebody(where: str, command: list[str]) -> None:
+    for name in extra(command):
+        if "." not in name:
+            assert re.search(rf"(?<![\w.'-]){name}\b", READ), f"{where}: nothing reads -e {name}"
+
+
+@pytest.mark.parametrize(("where", "command"), COMMANDS)
+def test_overrides_are_keys_of_a_profile(where: str, command: list[str]) -> None:
+    document, problems = load_file(str(ROOT / "profiles/lab.yml"), "lab.yml")
+    document.data["volumes"][0]["name"] = "mnist"
+    document, wrong = override(document, extra(command), "/")
+    assert [*problems, *wrong] == [], where
+
+
+def test_examples_are_found() -> None:
+    assert {name_of(path) for path in PAGES if profile_examples(path)} >= {"README.md", "docs/profile.md"}
+
+
+def profile_examples(path: Path) -> list[tuple[str, str]]:
+    """Name and text of each profile that a page shows."""
+    return re.findall(r"```yaml\n(?:---\n)?(?=# profiles/(\w+)\.yml\n)(.*?)```", path.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if profile_examples(path)], ids=name_of)
+def test_example_profile_is_right(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()  # beside profiles/, as a project has it
+    (tmp_path / "profiles").mkdir()
+    for name, text in profile_examples(path):
+        (tmp_path / "profiles" / f"{name}.yml").write_text(text)
+        dirs = [str(tmp_path / "profiles"), str(ROOT / "profiles")]
+        setting = Setting("", "", lambda: "us-east-1", str(tmp_path), str(tmp_path / "home"))
+        request = Request(name, dirs, setting, {}, lambda text, variables: re.sub(r"\{\{.*?\}\}", "x", text))
+        found, checked = resolve(request)  # raises with all mistakes
+        assert found.name == name and checked.problems == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_blocks_of_yaml_are_yaml(path: Path) -> None:
+    for block in re.findall(r"```ya?ml\n(.*?)```", path.read_text(), re.DOTALL):
+        assert yaml.safe_load(block)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def code(path: Path) -> str:
+    """All that a page shows as code, a command a line."""
+    text = path.read_text()
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return "\n".join([*blocks, *spans])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_targets_of_make_and_verbs_of_the_lab_exist(path: Path) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"(?:^|&& )make ([a-z-]+)", code(path), re.MULTILINE)) <= set(targets)
+    assert set(re.findall(r"lab/lab (\w+)", code(path))) <= set(LAB_VERBS)
+
+
+def test_targets_of_make_are_explained_and_do_not_collide_with_files() -> None:
+    text = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert set(phony.split()) == targets
+    assert targets - set(re.findall(r"^([a-z-]+):.*##", text, re.MULTILINE)) == {"setup-test"}
+
+
+def test_scripts_that_pages_name_exist() -> None:
+    for path in PAGES:
+        for name in re.findall(r"\b((?:scripts|\.ci)/[\w.]+)", path.read_text()):
+            assert (ROOT / name).exists(), f"{name_of(path)}: {name}"
+
+
+def test_the_reference_is_made_from_the_sources_as_they_are() -> None:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts/reference.py")
+    assert spec and spec.loader
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    assert (ROOT / "docs/reference.md").read_text() == reference.page(), "stale: run `make docs`"
+    assert "|  |" not in reference.page(), "something has no short description"
