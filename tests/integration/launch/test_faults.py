@@ -121,6 +121,16 @@ def test_one_pool_without_capacity_is_passed_over(user: User) -> None:
 def test_ssh_never_answers(user: User) -> None:
     text = user.play("launch", *DEMO, "-e", "access.port=2222", "-e", "access.wait=10", fails=True)
     assert "2222" in text and "security group" in text and "console" in text.lower()
+    assert user.tagged("lab") == {}, "a failed launch leaves nothing that costs"
+
+
+def test_failed_preparation_ends_what_it_started_unless_told_to_keep(user: User) -> None:
+    volumes = '{"volumes": [{"name": "x", "size": 1, "mount_point": "/data", "options": "nosuchoption"}]}'
+    text = user.play("launch", *DEMO, "-e", volumes, fails=True)
+    assert "nosuchoption" in text and "keep=true" in text
+    assert set(user.tagged("lab")) <= {"volume"}
+    user.play("launch", *DEMO, "-e", volumes, "-e", "keep=true", fails=True)
+    assert len(user.alive("lab")) == 1
     user.play("close", *DEMO, "-e", "delete_volumes=all")
     assert user.tagged("lab") == {}
 
