@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
+from botocore.loaders import JSONFileLoader
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
+
+# Every boto3 session reads the description of a service anew, EC2's in a fifth of a second. The tests make hundreds.
+_read = JSONFileLoader.load_file
+_shared = functools.cache(lambda path: _read(JSONFileLoader(), path))
+JSONFileLoader.load_file = lambda self, path: _shared(path)

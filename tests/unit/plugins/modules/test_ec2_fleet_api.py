@@ -62,7 +62,7 @@ class Api:
 def server() -> Iterator[Api]:
     app = create_app(NullMachines(), Config())
     http = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
     yield Api(f"http://127.0.0.1:{http.server_port}")
     http.shutdown()
 

@@ -106,7 +106,7 @@ def aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[Aws]:
     """The API, and an environment in which boto3 finds it."""
     app = create_app(NullMachines(), Config())
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_URL"):
