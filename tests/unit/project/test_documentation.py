@@ -43,7 +43,7 @@ def commands(path: Path) -> Iterator[list[str]]:
     for line in path.read_text().splitlines():
         for found in re.findall(r"ansible-playbook ([\w.]+.*)", line):
             text = re.sub(r"\{\{ [^{}]*(\}\}|$)|\{%.*?%\}", "x", found)
-            text = re.split(r"[`|#…(]| {3,}|\. |[\"']? ?[}\"]+$", text)[0]
+            text = re.split(r"[`|#…(]| {3,}|\. |' ~ |[\"']? ?[}\"]+$", text)[0]
             yield shlex.split(re.sub(r"[][]", "", text).strip().rstrip(",:;"))
 
 
