@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from math import ceil
 from typing import Any
@@ -199,7 +200,7 @@ def fill(world: World, candidates: list[Pool], target: float, options: dict[str,
         the capacity that was launched.
     """
     for pool in candidates:
-        _try(pool, lambda p: _set_plan(world, p))
+        _try(pool, partial(_set_plan, world))
     usable = ranked([p for p in candidates if p.plan], options)
     if options.get("SingleInstanceType"):
         usable = _best_group(world, usable, target, lambda p: p.plan.type_name if p.plan else "")
@@ -245,7 +246,7 @@ def _injected(world: World, pool: Pool) -> None:
             raise Refusal(fault.code, fault.message or fault.code)
 
 
-def _try(pool: Pool, act: Callable[[Pool], Any]) -> bool:
+def _try(pool: Pool, act: Callable[[Pool], None]) -> bool:
     try:
         act(pool)
     except EC2ClientError as err:
@@ -295,10 +296,10 @@ def _in_order(world: World, usable: list[Pool], target: float, fleet_id: str) ->
             break
         wanted = ceil((target - got) / pool.weight)
         room = _room(world, pool, target - got)
-        if room and _try(pool, lambda p, n=room: _launch(world, p, n, fleet_id)):  # type: ignore[misc]
+        if room and _try(pool, partial(_launch, world, room, fleet_id)):
             got += room * pool.weight
         if room < wanted and not pool.error:
-            _try(pool, lambda p, n=wanted - room: _refuse(world, p, n))  # type: ignore[misc]
+            _try(pool, partial(_refuse, world, wanted - room))
     return got
 
 
@@ -308,19 +309,19 @@ def _in_turn(world: World, usable: list[Pool], target: float, fleet_id: str) -> 
         for pool in list(open_pools):
             if got >= target:
                 break
-            if _try(pool, lambda p: _launch(world, p, 1, fleet_id)):
+            if _try(pool, partial(_launch, world, 1, fleet_id)):
                 got += pool.weight
             else:
                 open_pools.remove(pool)
     return got
 
 
-def _launch(world: World, pool: Pool, count: int, fleet_id: str) -> None:
+def _launch(world: World, count: int, fleet_id: str, pool: Pool) -> None:
     assert pool.plan is not None
     pool.records += launches.launch(world, pool.plan, count, fleet_id=fleet_id)
 
 
-def _refuse(world: World, pool: Pool, count: int) -> None:
+def _refuse(world: World, count: int, pool: Pool) -> None:
     """Raise what AWS says about the instances for which there is no room."""
     assert pool.plan is not None
     rules.quota(world, pool.plan.type_name, count, pool.market)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
@@ -60,7 +60,7 @@ def vcpus(type_name: str) -> int:
 
 def quota_group(type_name: str) -> str:
     """The family group whose quota counts the type. Source: EC2 User Guide "Spot Instance quotas"."""
-    kind = re.match("[a-z]*", type_name).group()  # type: ignore[union-attr]
+    kind = "".join(takewhile(str.isalpha, type_name))
     return QUOTA_GROUPS.get(kind, "Standard")
 
 

@@ -16,6 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def _compress(argv: Sequence[str], path: Path, log: Path) -> Layer:
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, env=environment) as source,
     ):
         assert source.stdout is not None
-        layer = gzip_layer(iter(lambda: source.stdout.read(1 << 20), b""), path)  # type: ignore[union-attr]
+        layer = gzip_layer(iter(partial(source.stdout.read, 1 << 20), b""), path)
     if source.returncode:
         path.unlink()
         tail = " | ".join(log.read_text(errors="replace").strip().splitlines()[-4:])

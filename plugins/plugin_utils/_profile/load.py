@@ -81,13 +81,13 @@ class _Reader:
 
     def _scalar(self, loader: yaml.SafeLoader, node: Node) -> Any:
         try:
-            return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+            return loader.construct_object(node, deep=True)  # type: ignore[no-untyped-call]  # PyYAML is untyped
         except ValueError as error:  # 2026-99-99 looks like a date
             raise yaml.constructor.ConstructorError(None, None, f"{error}", node.start_mark) from error
 
     def _mapping(self, loader: yaml.SafeLoader, node: MappingNode, path: Path) -> dict[Any, Any]:
         self._twice(node, path)
-        loader.flatten_mapping(node)  # type: ignore[no-untyped-call]
+        loader.flatten_mapping(node)  # type: ignore[no-untyped-call]  # PyYAML is untyped
         data: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = self._key(loader, key_node, path)

@@ -203,10 +203,17 @@ def test_scripts_are_executable_and_parse(script: Path) -> None:
 
 def console(tmp_path: Path) -> str:
     """What lab-init's host_keys prints, run for real over a directory of its own."""
-    script = (ROOTFS / "usr/local/sbin/lab-init").read_text().split("\nown_cgroups\n")[0]
-    script = script.replace("/etc/ssh/", f"{tmp_path}/")
-    done = subprocess.run(["sh", "-c", f"{script}\nhost_keys"], capture_output=True, text=True, check=True)
+    text = (ROOTFS / "usr/local/sbin/lab-init").read_text().replace("/etc/ssh/", f"{tmp_path}/")
+    function = re.search(r"^host_keys\(\) \{.*?^\}$", text, re.DOTALL | re.MULTILINE)
+    assert function is not None
+    done = subprocess.run(["sh", "-c", f"{function[0]}\nhost_keys"], capture_output=True, text=True, check=True)
     return done.stdout
+
+
+def test_lab_init_does_nothing_unless_it_is_the_first_process() -> None:
+    done = subprocess.run([ROOTFS / "usr/local/sbin/lab-init"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == "" and "first process of a lab machine" in done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="openssh-client is one of the lab's Debian packages")
