@@ -54,7 +54,7 @@ def create_app(machines: Machines, config: Config) -> App:
     Returns:
         a WSGI application; `app.world` and `app.cloud` are for tests.
     """
-    app = App(World(config=config, machines=machines))
+    app = App(World(config=config, machines=machines, speed=config.speed))
     # moto's own extension point: which class answers at EC2's address.
     LabEC2.world = app.world
     ec2_urls.url_paths["{0}/"] = LabEC2.dispatch

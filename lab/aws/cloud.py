@@ -20,8 +20,9 @@ INTERNAL = ("Server.InternalError", "Server.InternalError: Internal error on lau
 
 
 def set_state(record: Record, name: str) -> None:
-    """Change the state that DescribeInstances shows."""
+    """Change the state that DescribeInstances shows, and EventBridge tells."""
     record.instance._state = InstanceState(name, STATE_CODES[name])
+    record.states.append(name)
 
 
 def stamp(prefix: str) -> str:

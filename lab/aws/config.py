@@ -116,7 +116,7 @@ class Config:
     `vpc_cidr` must leave room for six default subnets of /20; machines get addresses out of them. `public_cidr` is
     where public addresses come from. `start_delay` is how long an instance stays `pending` at least, in seconds.
     `terminated_visible` is how long a terminated instance is still described (AWS: about an hour).
-    `vcpu_quota`: family group to vCPUs, a missing group has no limit.
+    `vcpu_quota`: family group to vCPUs, a missing group has no limit. `speed` divides the lab's own delays.
     """
 
     region: str = "us-east-1"
@@ -129,4 +129,5 @@ class Config:
     start_delay: float = 0.0
     terminated_visible: float = 3600.0
     vcpu_quota: dict[str, int] = field(default_factory=dict)
+    speed: float = 1.0
     not_offered: tuple[str, ...] = ("p2.", "p3.", "g3.", "g3s.")  # retired: offered nowhere

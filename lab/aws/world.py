@@ -37,6 +37,10 @@ class Record:
     transition: str = ""  # StateTransitionReason
     ended: float = 0.0  # monotonic time of `terminated`
     root_volume_id: str = ""
+    states: list[str] = field(default_factory=lambda: ["pending"])  # all it has been in; see events.py
+    told: int = 0  # how many of them EventBridge has been told
+    notices: Any = None  # machines.Notices: what its metadata service announces
+    plan: Any = None  # spot.Interruption: what AWS is about to do to it
 
 
 @dataclass
@@ -90,6 +94,16 @@ class World:
     denied: dict[str, str] = field(default_factory=dict)  # action -> resource pattern
     quota: dict[str, int] = field(default_factory=dict)
     calls: list[dict[str, Any]] = field(default_factory=list)
+    speed: float = 1.0
+    buckets: list[Any] = field(default_factory=list)  # throttle.Bucket
+    expired: bool = False  # all credentials are
+    lag: float = 0.0  # seconds until a new resource is seen, undivided; see consistency.py
+    hidden: dict[tuple[str, str], float] = field(default_factory=dict)  # table, key -> monotonic time it appears
+    deliveries: list[dict[str, Any]] = field(default_factory=list)  # what EventBridge did with events
+
+    def delay(self, seconds: float) -> float:
+        """How long one of the lab's own delays really takes."""
+        return seconds / self.speed
 
     def live(self) -> list[Record]:
         """Records of instances that hold capacity: not terminated and not on their way there."""
