@@ -192,6 +192,8 @@ def end(world: World, record: Record) -> None:
     if not record.reason[0]:
         record.reason = USER
     record.ended = time.monotonic()
+    for tell in world.on_end:
+        tell(record)
 
 
 def delete_volume(world: World, volume_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,8 @@ class World:
     spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching, per volume
     snapshot_states: dict[str, str] = field(default_factory=dict)
+    on_end: list[Callable[[Record], None]] = field(default_factory=list)  # told when an instance is terminated
+    keeper: Any = None  # fleet.keeper.Keeper
     capacity: list[Capacity] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     denied: dict[str, str] = field(default_factory=dict)  # action -> resource pattern
