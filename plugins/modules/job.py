@@ -16,7 +16,8 @@ description:
     The unit owns the container from then on, so that the controller may vanish at any moment.
   - The module returns as soon as the job runs. M(experiments.spot.job_info) tells what became of it.
   - A job that runs with the same spec, or has come to its end with it on this instance, is left alone.
-    A run that was stopped or never reached its container is started again.
+    A run that was stopped or interrupted, or never reached its container, is started again.
+  - On an instance that has a notice of AWS (see M(experiments.spot.notice_watcher)) no job is started.
 options:
   experiment:
     description: Name of the experiment. Required for O(state=started).

@@ -53,7 +53,7 @@ experiment:
   type: str
   returned: success
 state:
-  description: V(starting), V(pulling), V(running), V(succeeded), V(failed), V(stopped), or null.
+  description: V(starting), V(pulling), V(running), V(succeeded), V(failed), V(stopped), V(interrupted), or null.
   type: str
   returned: success
   sample: running
@@ -94,6 +94,13 @@ runs:
   description: All runs of the ledger, oldest first.
   type: list
   elements: dict
+  returned: success
+notice:
+  description:
+    - What M(experiments.spot.notice_watcher) saw and did, empty when there is no notice.
+    - C(kind) is V(interruption), V(rebalance) or V(expired). C(time) is when AWS acts. C(phase) goes from V(noticed) to
+      V(done). C(job) is what became of the job, C(volumes) what became of the volumes, C(messages) what was notable.
+  type: dict
   returned: success
 unit_active:
   description: Whether the runner is running.
@@ -149,11 +156,12 @@ def gather(params: dict[str, Any], run: remote.Run) -> dict[str, Any]:
         runs = remote.read_runs(ledger)
     except remote.RemoteError as error:
         runs, problem = [], str(error)
-    found = summary(Current(unit, document, True, runs))
+    notice = remote.read_notice()
+    found = summary(Current(unit, document, True, runs, notice))
     found["message"] = problem or found["message"]
     lines = params["log_lines"]
     log = read_log(run, log_argv(lines, unit, found["started"])) if document and lines > 0 else []
-    return {**found, "runs": runs, "ledger_path": ledger, "log_tail": log}
+    return {**found, "runs": runs, "ledger_path": ledger, "log_tail": log, "notice": notice}
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.experiments.spot.plugins.module_utils._job.runner import NOTICE_PATH
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import JOB_JSON, UNIT
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import (
     PROPERTIES,
@@ -24,35 +25,38 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
 from ansible_collections.experiments.spot.plugins.plugin_utils._ssh import remote_command
 
 MARK = "=====spot====="
-OVER = ("succeeded", "failed", "stopped")
+OVER = ("succeeded", "failed", "stopped", "interrupted")
 PHASES = {"starting": "starting", "pulling": "pulling image", "running": "running", "stopping": "stopping"}
 
 
 # ---------------------------------------------------------------------------------------------------- remote commands
 
 
-def poll_command(ledger: str | None, window: int = 0) -> str:
-    """The remote command of one poll: its clock, the unit, job.json and the ledger, in this order.
+def poll_command(ledger: str | None, window: int = 0, noticed: bool = False) -> str:
+    """The remote command of one poll: its clock, the unit, job.json, the ledger and the notice, in this order.
 
-    The unit comes before the ledger: a ledger read after the unit has ended is complete.
+    The unit comes before the ledger: a ledger read after the unit has ended is complete. The notice comes last: when
+    the ledger is unmounted already, the notice has its last entry.
 
     Args:
         ledger: path of the ledger, None when it is not known yet (it stands in job.json).
         window: seconds that the instance may wait for the end of the unit before it answers. So the end is noticed at
             once, and a job that runs costs a connection each time the window is over.
+        noticed: the caller knows of the notice already; otherwise one that appears ends the window.
     """
-    files = [JOB_JSON, *([ledger] if ledger else [])]
     show = remote_command("systemctl", "show", UNIT, "--property", ",".join(PROPERTIES))
-    parts = ["date +%s", show, *(_cat(path) for path in files)]
-    script = f"; echo {MARK}; ".join(parts)
-    return remote_command("sh", "-c", f"{_wait_for_end(window)}{script}")
+    files = [_cat(JOB_JSON), _cat(ledger) if ledger else ":", f"{remote_command('cat', NOTICE_PATH)} 2>/dev/null"]
+    script = f"; echo {MARK}; ".join(["date +%s", show, *files])
+    return remote_command("sh", "-c", f"{_wait_for_end(window, noticed)}{script}")
 
 
-def _wait_for_end(window: int) -> str:
+def _wait_for_end(window: int, noticed: bool) -> str:
     if window <= 0:
         return ""
     active = remote_command("systemctl", "is-active", "--quiet", UNIT)
-    return f"n=0; while [ $n -lt {2 * window} ] && {active}; do sleep 0.5; n=$((n+1)); done; "
+    appeared = "" if noticed else f"[ -e {NOTICE_PATH} ] && break; "
+    # The look at the notice comes after the pause: a caller that never says `noticed` does not ask without pause.
+    return f"n=0; while [ $n -lt {2 * window} ] && {active}; do sleep 0.5; {appeared}n=$((n+1)); done; "
 
 
 def _cat(path: str) -> str:
@@ -96,6 +100,8 @@ class JobView:
         ledger: path of the ledger, None when no job was started.
         invocation: systemd's id of the run, empty when unknown.
         running_for: seconds since the run began, by the clock of the instance; None before it.
+        notice: what the notice watcher of the instance wrote (kind, action, time, phase, job, volumes, messages),
+            {} when there is no notice.
     """
 
     facts: dict[str, Any] = field(default_factory=dict)
@@ -103,6 +109,7 @@ class JobView:
     ledger: str | None = None
     invocation: str = ""
     running_for: float | None = None
+    notice: dict[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> str | None:
@@ -122,11 +129,12 @@ class JobView:
 
 def parse_poll(text: str) -> JobView:
     """Reads what `poll_command` printed; whatever is damaged counts as absent."""
-    clock, unit_text, document_text, ledger_text = (*text.split(MARK), "", "", "", "")[:4]
+    clock, unit_text, document_text, ledger_text, notice_text = (*text.split(MARK), "", "", "", "", "")[:5]
     unit = parse_show(unit_text)
     document = _json_object(document_text)
     runs = [run for run in _json_object(ledger_text).get("runs", []) if isinstance(run, dict)]
-    facts = summary(Current(unit, document, True, runs))
+    notice = _json_object(notice_text)
+    facts = summary(Current(unit, document, True, runs, notice))
     stopping = unit.get("ActiveState") == "deactivating"
     if stopping:
         facts["state"] = "stopping"
@@ -136,6 +144,7 @@ def parse_poll(text: str) -> JobView:
         ledger=document.get("ledger"),
         invocation=unit.get("InvocationID", ""),
         running_for=_elapsed(clock, facts.get("started")),
+        notice=notice,
     )
 
 

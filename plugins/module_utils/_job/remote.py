@@ -13,6 +13,7 @@ import tempfile
 from typing import Any, Callable
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
+from ansible_collections.experiments.spot.plugins.module_utils._job.runner import NOTICE_PATH
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import JOB_ENV, JOB_JSON, UNIT
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import PROPERTIES, Current, parse_show
 
@@ -78,6 +79,11 @@ def read_runs(path: str | None) -> list[dict[str, Any]]:
     return [entry for entry in runs if isinstance(entry, dict)]
 
 
+def read_notice() -> dict[str, Any]:
+    """What the notice watcher wrote, {} when there is no notice."""
+    return runner.read_notice(NOTICE_PATH)
+
+
 def show_unit(run: Run) -> dict[str, str]:
     """Properties of the unit, {} where systemd does not answer."""
     rc, out, _err = run(["systemctl", "show", UNIT, "--property", ",".join(PROPERTIES)])
@@ -93,7 +99,7 @@ def read_current(run: Run, ledger: str | None, env_text: str | None = None) -> C
         env_text: the wanted environment file; None does not compare.
     """
     same_env = env_text is None or read_text(JOB_ENV) == env_text
-    return Current(show_unit(run), read_document(), same_env, read_runs(ledger))
+    return Current(show_unit(run), read_document(), same_env, read_runs(ledger), read_notice())
 
 
 def systemctl(run: Run, *argv: str) -> None:

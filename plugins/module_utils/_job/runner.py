@@ -5,7 +5,8 @@
 It lies on the instance as /usr/local/lib/experiments-spot/job.py and is the main process of the unit
 experiments-spot-job.service, so it needs nothing but Python 3.9 and the docker command.
 `job.py /etc/experiments-spot/job.json` pulls the image, runs the container, passes SIGTERM on as `docker stop`,
-enforces the time limit and writes every change of state to the ledger.
+enforces the time limit and writes every change of state to the ledger. Whether a SIGTERM means that AWS takes the
+instance is written in /run/experiments-spot/notice.json: then the run is `interrupted`, which the next one resumes.
 
 Exit status: that of the container (also 125-127 of docker run); 143 stopped; 69 image or engine; 73 ledger; 78 file.
 Source of these numbers: sysexits.h, docker run reference ("Exit status"), systemd.exec ("Process Exit Codes").
@@ -31,6 +32,8 @@ EX_STOPPED = 143
 SCHEMA = 1
 OPEN_STATES = ("starting", "pulling", "running")
 KEPT_RUNS = 200
+# What the notice watcher of this instance has seen; job.json may name another file.
+NOTICE_PATH = "/run/experiments-spot/notice.json"
 # docker stop waits as long as the grace says and then kills; this is for the engine itself.
 ENGINE_SLACK = 10
 STDERR_TAIL = 8192
@@ -166,6 +169,41 @@ def close_lost_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs that an earlier runner left open become failed: instance or runner ended without a word."""
     end = {"state": "failed", "finished": now(), "message": "ended without a word (instance or runner lost)"}
     return [{**run, **end} if run.get("state") in OPEN_STATES else run for run in runs]
+
+
+# ---- notice --------------------
+
+
+def read_notice(path: str) -> dict[str, Any]:
+    """What the notice watcher wrote, {} when there is no notice or the file is damaged."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            notice = json.load(stream)
+    except (OSError, ValueError):
+        return {}
+    return notice if isinstance(notice, dict) else {}
+
+
+def end_by_notice(notice: dict[str, Any]) -> tuple[str, str]:
+    """State and message of a run that a notice ended, ('', '') when there is no notice."""
+    kind, time = notice.get("kind"), str(notice.get("time") or "")
+    at = f" at {time.partition('T')[2] or time}" if time else ""
+    if kind == "interruption":
+        return "interrupted", f"interrupted: AWS takes the instance{at} ({notice.get('action') or 'terminate'})"
+    if kind == "rebalance":
+        return "interrupted", "interrupted: AWS recommends to leave the instance (rebalance)"
+    if kind == "expired":
+        return "stopped", f"stopped: the time limit of the experiment is reached ({time or 'expires'})"
+    return "", ""
+
+
+def shorter_grace(grace: int, notice: dict[str, Any]) -> int:
+    """Seconds between SIGTERM and SIGKILL: a notice may leave less time than the job asks for."""
+    left = notice.get("grace")
+    return min(grace, max(0, int(left))) if isinstance(left, (int, float)) else grace
+
+
+# ---- the entry of a run --------------------
 
 
 class Ledger:
@@ -336,6 +374,7 @@ class Run:
         self.ended_by = ""
         self.stderr = b""
         self.grace = grace_of(spec)
+        self.notice: dict[str, Any] = {}
 
     def on_signal(self, number: int, frame: Any) -> None:
         """SIGTERM or SIGINT: end in order."""
@@ -351,7 +390,14 @@ class Run:
     def check_stop(self) -> None:
         """Raise when a signal came before the container was there."""
         if self.stopped_by:
-            raise JobError(f"stopped by {self.stopped_by} before the container ran", EX_STOPPED)
+            self.look_for_notice()
+            why = end_by_notice(self.notice)[1] or f"stopped by {self.stopped_by}"
+            raise JobError(f"{why}, before the container ran", EX_STOPPED)
+
+    def look_for_notice(self) -> None:
+        """Whether the signal comes from a notice, and how much time that leaves."""
+        self.notice = read_notice(str(self.spec.get("notice_file") or NOTICE_PATH))
+        self.grace = shorter_grace(self.grace, self.notice)
 
     def pull(self, image: str) -> tuple[int, str]:
         """docker pull with its progress in the journal; a signal ends it."""
@@ -407,6 +453,8 @@ class Run:
         self._wait(child, float(limit) if limit else None)
         if child.poll() is None:
             self.ended_by = self.stopped_by or f"the time limit of {limit} s"
+            if self.stopped_by:
+                self.look_for_notice()
             self.stop(child)
         pump.join(ENGINE_SLACK)
         return child.returncode
@@ -429,7 +477,9 @@ class Run:
     def outcome(self, exit_code: int) -> tuple[str, int, str]:
         """State, the runner's exit status and the message of a container that ended."""
         if self.ended_by and self.stopped_by:
-            return "stopped", EX_STOPPED, f"stopped by {self.stopped_by}, the container ended with {exit_code}"
+            state, message = end_by_notice(self.notice)
+            message = message or f"stopped by {self.stopped_by}, the container ended with {exit_code}"
+            return state or "stopped", EX_STOPPED, message
         if self.ended_by:
             return "failed", exit_code or 1, f"stopped: {self.ended_by} is reached"
         if exit_code == 0:
@@ -455,25 +505,33 @@ def work(run: Run, ledger: Ledger) -> int:
 
 def main(argv: list[str]) -> int:
     """Run the job of a file; every failure is one line in the journal and, where it can be, in the ledger."""
-    ledger = None
+    run = None
     try:
         spec = load_spec(argv[1] if len(argv) > 1 else "/etc/experiments-spot/job.json")
         run = Run(spec)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, run.on_signal)
-        run.ledger = ledger = Ledger(spec)
-        return work(run, ledger)
+        run.ledger = Ledger(spec)
+        return work(run, run.ledger)
     except JobError as error:
-        say(f"{'stopped' if error.status == EX_STOPPED else 'failed'}: {error}")
-        if ledger is not None and error.status != EX_CANTCREAT:
-            close_entry(ledger, error)
+        state = end_before_container(run, error)
+        say(f"{state}: {error}")
+        if run is not None and run.ledger is not None and error.status != EX_CANTCREAT:
+            close_entry(run.ledger, state, error)
         return error.status
 
 
-def close_entry(ledger: Ledger, error: JobError) -> None:
+def end_before_container(run: Run | None, error: JobError) -> str:
+    """State of a run that never reached its container."""
+    if error.status != EX_STOPPED:
+        return "failed"
+    return (end_by_notice(run.notice)[0] if run else "") or "stopped"
+
+
+def close_entry(ledger: Ledger, state: str, error: JobError) -> None:
     """Write a failure before the container into the ledger; a ledger that cannot be written was said already."""
     try:
-        ledger.end("stopped" if error.status == EX_STOPPED else "failed", None, str(error))
+        ledger.end(state, None, str(error))
     except JobError:
         return
 

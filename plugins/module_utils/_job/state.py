@@ -14,6 +14,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.runner impor
     EX_CANTCREAT,
     EX_CONFIG,
     OPEN_STATES,
+    end_by_notice,
 )
 
 PROPERTIES = ("LoadState", "ActiveState", "SubState", "ExecMainStatus", "Result", "NeedDaemonReload", "InvocationID")
@@ -29,12 +30,14 @@ class Current:
         document: content of job.json, {} when there is none.
         same_env: the environment file is the wanted one.
         runs: the runs of the ledger.
+        notice: what the notice watcher wrote, {} when there is no notice.
     """
 
     unit: dict[str, str] = field(default_factory=dict)
     document: dict[str, Any] = field(default_factory=dict)
     same_env: bool = True
     runs: list[dict[str, Any]] = field(default_factory=list)
+    notice: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,25 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any], same_env: bool) -> li
 
 
 def decide(document: dict[str, Any], current: Current, rerun: bool) -> Decision:
-    """Whether the job must be started.
+    """Whether the job must be started; never on an instance that has a notice: its volumes are being taken away.
 
     Args:
         document: the wanted job.json.
         current: what is there.
         rerun: the user asked for another run.
     """
+    decision = _decide(document, current, rerun)
+    _state, notice = end_by_notice(current.notice)
+    if decision.action == "none" or not notice:
+        return decision
+    return Decision(error=f"no job is started here, this instance has a notice ({notice})")
+
+
+def _decide(document: dict[str, Any], current: Current, rerun: bool) -> Decision:
     same = current.document.get("spec_sha256") == document["spec_sha256"] and current.same_env
     if is_active(current.unit):
         return _decide_running(document, current, same, rerun)
-    last = current.runs[-1] if current.runs else {}
+    last = last_run(current)
     if rerun or not same or not is_of(last, document) or not is_finished(last):
         return Decision("start", "asked for" if rerun else "not run yet")
     outcome = f"{last['state']}, exit code {last.get('exit_code')}"
@@ -114,12 +125,12 @@ def summary(current: Current) -> dict[str, Any]:
     """
     document, unit = current.document, current.unit
     active = is_active(unit)
-    last = dict(current.runs[-1]) if current.runs else {}
+    last = last_run(current)
     if not is_of(last, document):
         last = {}
     keys = ("state", "exit_code", "message", "started", "finished", "image", "generation", "rank", "instance_id")
     found = {key: last.get(key, document.get(key)) for key in keys}
-    found.update(_settle(unit, last, active, bool(document)))
+    found.update(_settle(current, last, active))
     return {
         "job": document.get("job"),
         "experiment": document.get("experiment"),
@@ -128,13 +139,33 @@ def summary(current: Current) -> dict[str, Any]:
     }
 
 
-def _settle(unit: dict[str, str], last: dict[str, Any], active: bool, known: bool) -> dict[str, Any]:
-    """What the unit knows better than the last entry of the ledger."""
+def last_run(current: Current) -> dict[str, Any]:
+    """The last run; after a notice the ledger may be unmounted, then the watcher has kept its last entry."""
+    kept = current.notice.get("run")
+    runs = current.runs or ([kept] if isinstance(kept, dict) else [])
+    return dict(runs[-1]) if runs else {}
+
+
+def _taken(notice: dict[str, Any], is_open: bool, last: dict[str, Any]) -> dict[str, Any]:
+    """How a notice ended a run whose end no ledger tells."""
+    state, message = end_by_notice(notice)
+    if not state or notice.get("job") in ("none", "ended") or (last and not is_open):
+        return {}
+    return {"state": state, "message": message}
+
+
+def _settle(current: Current, last: dict[str, Any], active: bool) -> dict[str, Any]:
+    """What unit and notice know better than the last entry of the ledger."""
+    unit = current.unit
+    known = bool(current.document)
     is_open = last.get("state") in OPEN_STATES
     status = int(unit.get("ExecMainStatus") or 0)
     if active:
         fresh = {"state": "starting", "exit_code": None, "message": "", "started": None, "finished": None}
         return {} if is_open else fresh
+    taken = _taken(current.notice, is_open, last) if known else {}
+    if taken:
+        return taken
     if is_open:
         return {
             "state": "failed",

@@ -27,6 +27,7 @@ class Machine:
             "RUNNER_DIR": root / "lib",
             "RUNNER_PATH": root / "lib/job.py",
             "UNIT_PATH": root / "systemd" / UNIT,
+            "NOTICE_PATH": root / "notice.json",
         }
         for name, path in self.paths.items():
             for module in (job, remote):
@@ -114,6 +115,19 @@ def test_ended_job_is_left_alone_until_asked(machine: Machine) -> None:
     assert again["changed"] and again["written"] == [] and machine.calls == ["start"], (
         "no daemon-reload without a change"
     )
+
+
+def test_interrupted_job_is_resumed_but_not_while_the_notice_stands(machine: Machine) -> None:
+    machine.do()
+    machine.end("interrupted", 143)
+    notice = {"kind": "interruption", "action": "terminate", "time": "2026-01-01T12:00:00Z", "phase": "done"}
+    machine.paths["NOTICE_PATH"].write_text(json.dumps(notice))
+    with pytest.raises(remote.RemoteError, match="AWS takes the instance at 12:00:00Z"):
+        machine.do()
+    assert job_info.gather({"state_dir": None, "log_lines": 0}, machine.run)["notice"] == notice
+    machine.paths["NOTICE_PATH"].unlink()
+    assert machine.do()["action"] == "start"
+    assert job_info.gather({"state_dir": None, "log_lines": 0}, machine.run)["notice"] == {}
 
 
 def test_other_spec(machine: Machine) -> None:

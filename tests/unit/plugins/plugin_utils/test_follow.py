@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
+import time
 
 import pytest
 
+from ansible_collections.experiments.spot.plugins.plugin_utils import _follow
 from ansible_collections.experiments.spot.plugins.plugin_utils._follow import (
     MARK,
     failure_text,
@@ -35,12 +38,14 @@ STARTED = "2026-01-02T03:04:05Z"
 EPOCH = 1767323045
 
 
-def poll(unit: dict, run: dict | None, document: dict | None = None, clock: str = str(EPOCH + 30)) -> str:
+def poll(
+    unit: dict, run: dict | None, document: dict | None = None, clock: str = str(EPOCH + 30), notice: dict | None = None
+) -> str:
     shown = "".join(f"{key}={value}\n" for key, value in unit.items())
     document = DOCUMENT if document is None else document
     entry = {**{key: DOCUMENT[key] for key in ("spec_sha256", "instance_id", "generation", "rank")}, **(run or {})}
     ledger = json.dumps({"schema": 1, "runs": [entry] if run else []})
-    return f"{clock}\n{MARK}\n{shown}{MARK}\n{json.dumps(document) if document else ''}\n{MARK}\n{ledger}\n"
+    return f"{clock}\n{MARK}\n{shown}{MARK}\n{json.dumps(document) if document else ''}\n{MARK}\n{ledger}\n{MARK}\n{json.dumps(notice) if notice else ''}"
 
 
 ACTIVE = {"ActiveState": "active", "InvocationID": "0a0b", "ExecMainStatus": "0"}
@@ -63,6 +68,7 @@ INACTIVE = {"ActiveState": "inactive", "InvocationID": "0a0b", "ExecMainStatus":
             True,
         ),
         (INACTIVE, {"state": "stopped", "exit_code": 143, "started": STARTED}, "stopped", True),
+        (INACTIVE, {"state": "interrupted", "exit_code": 143, "started": STARTED}, "interrupted", True),
         # The runner was killed: the ledger is still open.
         ({**INACTIVE, "ExecMainStatus": "9"}, {"state": "running", "started": STARTED}, "failed", True),
         (INACTIVE, None, None, False),
@@ -98,7 +104,9 @@ def test_no_job_at_all():
     assert view.phase() == "not started"
 
 
-@pytest.mark.parametrize(("state", "failed"), [("succeeded", False), ("failed", True), ("stopped", True)])
+@pytest.mark.parametrize(
+    ("state", "failed"), [("succeeded", False), ("failed", True), ("stopped", True), ("interrupted", True)]
+)
 def test_job_failed(state, failed):
     assert job_failed(parse_poll(poll(INACTIVE, {"state": state, "exit_code": 0, "started": STARTED}))) is failed
 
@@ -110,8 +118,8 @@ def test_remote_commands_survive_strange_paths(tmp_path):
     result = subprocess.run(
         ["sh", "-c", poll_command(str(ledger))], capture_output=True, text=True, cwd=tmp_path, check=False
     )
-    assert result.stdout.count(MARK) == 3
-    assert result.stdout.endswith('{"runs": []}')
+    assert result.stdout.count(MARK) == 4
+    assert result.stdout.split(MARK)[3].strip() == '{"runs": []}'
     assert not (tmp_path / "oops").exists()
 
 
@@ -119,7 +127,63 @@ def test_the_instance_answers_at_once_when_nothing_runs(tmp_path):
     command = poll_command(None, window=600)
     assert "is-active" not in poll_command(None)
     result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=30)
-    assert result.stdout.count(MARK) == 2
+    assert result.stdout.count(MARK) == 4
+
+
+NOTICE = {
+    "schema": 1,
+    "kind": "interruption",
+    "action": "terminate",
+    "time": "2026-01-02T03:06:05Z",
+    "phase": "noticed",
+}
+
+
+def test_a_notice_is_part_of_the_view():
+    running = parse_poll(poll(ACTIVE, {"state": "running", "started": STARTED}, notice=NOTICE))
+    assert (running.state, running.over, running.notice) == ("running", False, NOTICE)
+    assert parse_poll(poll(ACTIVE, {"state": "running", "started": STARTED})).notice == {}
+    assert parse_poll(f"1{MARK}{MARK}{MARK}{MARK}[1]").notice == {}
+
+
+def test_a_job_whose_ledger_is_unmounted_after_a_notice():
+    entry = {key: DOCUMENT[key] for key in ("spec_sha256", "instance_id", "generation", "rank")}
+    entry.update(state="succeeded", exit_code=0, started=STARTED)
+    kept = parse_poll(poll(INACTIVE, None, notice={**NOTICE, "job": "ended", "run": entry}))
+    assert (kept.state, kept.over) == ("succeeded", True)
+    untold = parse_poll(poll(INACTIVE, None, notice={**NOTICE, "job": "killed"}))
+    assert (untold.state, untold.over) == ("interrupted", True)
+    assert untold.facts["message"] == "interrupted: AWS takes the instance at 03:06:05Z (terminate)"
+    never = parse_poll(poll(INACTIVE, None, notice={**NOTICE, "job": "none"}))
+    assert (never.state, never.over) == (None, False)
+
+
+@pytest.fixture()
+def unit_that_runs(tmp_path, monkeypatch):
+    (tmp_path / "systemctl").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "systemctl").chmod(0o755)
+    monkeypatch.setattr(_follow, "NOTICE_PATH", str(tmp_path / "notice.json"))
+    return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def test_a_notice_ends_the_window(tmp_path, unit_that_runs):
+    command = ["sh", "-c", poll_command(None, window=600)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unit_that_runs) as process:
+        time.sleep(0.2)
+        assert process.poll() is None
+        (tmp_path / "notice.json").write_text(json.dumps(NOTICE))
+        text, _none = process.communicate(timeout=60)
+    assert parse_poll(text).notice == NOTICE
+
+
+def test_a_known_notice_does_not_end_the_window(tmp_path, unit_that_runs):
+    (tmp_path / "notice.json").write_text(json.dumps(NOTICE))
+    command = ["sh", "-c", poll_command(None, window=600, noticed=True)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=unit_that_runs) as process:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        (tmp_path / "systemctl").write_text("#!/bin/sh\nexit 3\n")
+        assert process.wait(60) == 0
 
 
 def test_journal_commands_name_the_run():

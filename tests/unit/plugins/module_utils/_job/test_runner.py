@@ -202,6 +202,66 @@ def test_sigterm_while_pulling(engine: Engine) -> None:
     assert not any(call.startswith("run") for call in engine.calls)
 
 
+def write_notice(engine: Engine, **more: Any) -> str:
+    path = engine.path / "notice.json"
+    notice = {"kind": "interruption", "action": "terminate", "time": "2026-01-01T12:00:00Z", **more}
+    path.write_text(json.dumps(notice))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("notice", "state", "message"),
+    [
+        ({}, "interrupted", "interrupted: AWS takes the instance at 12:00:00Z (terminate)"),
+        ({"action": "stop", "time": None}, "interrupted", "interrupted: AWS takes the instance (stop)"),
+        ({"kind": "rebalance"}, "interrupted", "interrupted: AWS recommends to leave the instance (rebalance)"),
+        ({"kind": "expired"}, "stopped", "stopped: the time limit of the experiment is reached (2026-01-01T12:00:00Z)"),
+        ({"kind": "unheard of"}, "stopped", "stopped by SIGTERM, the container ended with 143"),
+    ],
+)
+def test_sigterm_after_a_notice(engine: Engine, notice: dict[str, Any], state: str, message: str) -> None:
+    engine.answer("run", sh=UNTIL_STOPPED)
+    engine.answer("stop", sh='touch "$FAKE/stopped"\n')
+    process = engine.start(notice_file=str(engine.path / "notice.json"))
+    wait_for_line(process, "started")
+    write_notice(engine, **notice)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == runner.EX_STOPPED
+    assert (engine.last["state"], engine.last["exit_code"], engine.last["message"]) == (state, 143, message)
+
+
+@pytest.mark.parametrize(("left", "expected"), [(7.9, 7), (500, 30), (-1, 0), ("soon", 30)])
+def test_a_notice_may_leave_less_grace_than_the_job_asks_for(engine: Engine, left: Any, expected: int) -> None:
+    engine.answer("run", sh=UNTIL_STOPPED)
+    engine.answer("stop", sh='touch "$FAKE/stopped"\n')
+    process = engine.start(notice_file=write_notice(engine, grace=left), stop_grace=30)
+    wait_for_line(process, "started")
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    assert f"stop -t {expected} spot-exp-job" in engine.calls
+
+
+def test_notice_while_pulling(engine: Engine) -> None:
+    engine.answer("pull", sh="sleep 60\n")
+    process = engine.start(notice_file=write_notice(engine))
+    wait_for_line(process, "pulling")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == runner.EX_STOPPED
+    assert engine.last["state"] == "interrupted" and "before the container ran" in engine.last["message"]
+
+
+def test_a_notice_without_sigterm_changes_nothing(engine: Engine) -> None:
+    engine.answer("run", sh="exit 3\n")
+    engine.run(notice_file=write_notice(engine))
+    assert (engine.last["state"], engine.last["exit_code"]) == ("failed", 3)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{broken", "null"])
+def test_damaged_notice_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "notice.json").write_text(text)
+    assert runner.read_notice(str(tmp_path / "notice.json")) == {}
+
+
 def test_time_limit(engine: Engine) -> None:
     engine.answer("run", sh=UNTIL_STOPPED)
     engine.answer("stop", sh='touch "$FAKE/stopped"\n')

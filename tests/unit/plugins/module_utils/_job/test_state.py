@@ -33,8 +33,13 @@ def entry(state: str, exit_code: int | None = None, **more: Any) -> dict[str, An
     return {**{key: DOCUMENT[key] for key in keys}, **times, "state": state, "exit_code": exit_code, **more}
 
 
-def current(unit: dict[str, str] = DEAD, document: Any = DOCUMENT, same_env: bool = True, runs: Any = ()) -> Current:
-    return Current(unit, document, same_env, list(runs))
+def current(
+    unit: dict[str, str] = DEAD, document: Any = DOCUMENT, same_env: bool = True, runs: Any = (), notice: Any = None
+) -> Current:
+    return Current(unit, document, same_env, list(runs), notice or {})
+
+
+TAKEN = {"kind": "interruption", "action": "terminate", "time": "2026-01-01T12:00:00Z"}
 
 
 @pytest.mark.parametrize(
@@ -51,6 +56,12 @@ def current(unit: dict[str, str] = DEAD, document: Any = DOCUMENT, same_env: boo
         # what has not come to its own end is begun again
         (current(runs=[entry("failed")]), False, "start"),
         (current(runs=[entry("stopped", 143)]), False, "start"),
+        (current(runs=[entry("interrupted", 143)]), False, "start"),
+        (current(runs=[entry("interrupted", 0)]), False, "start"),
+        # a notice starts nothing, and what runs or has ended is left alone
+        (current(ACTIVE, notice=TAKEN), False, "none"),
+        (current(runs=[entry("succeeded", 0)], notice=TAKEN), False, "none"),
+        (current(notice={**TAKEN, "job": "ended", "run": entry("succeeded", 0)}), False, "none"),
         (current(runs=[entry("running")]), False, "start"),
         # a run of another instance, generation or spec does not count
         (current(runs=[entry("succeeded", 0, instance_id="i-0")]), False, "start"),
@@ -69,6 +80,15 @@ def test_running_with_another_spec_is_an_error_that_names_what_differs() -> None
     assert "changed: command" in error and "-e rerun=true" in error
     error = decide(DOCUMENT, current(ACTIVE, same_env=False), False).error
     assert "changed: env" in error
+
+
+@pytest.mark.parametrize(
+    ("now", "rerun"),
+    [(current(ACTIVE, notice=TAKEN), True), (current(runs=[entry("interrupted", 143)], notice=TAKEN), False)],
+)
+def test_an_instance_with_a_notice_starts_nothing(now: Current, rerun: bool) -> None:
+    decision = decide(DOCUMENT, now, rerun)
+    assert decision.action == "none" and "AWS takes the instance at 12:00:00Z (terminate)" in decision.error
 
 
 def test_nothing_there() -> None:
@@ -93,6 +113,20 @@ def test_nothing_there() -> None:
         # the container itself ended with that number
         (current({"ActiveState": "failed", "ExecMainStatus": "73"}, runs=[entry("failed", 73)]), "failed", 73),
         (current({"ActiveState": "failed", "ExecMainStatus": "1", "Result": "exit-code"}), "failed", 1),
+        (current(runs=[entry("interrupted", 143)]), "interrupted", 143),
+        # the runner had no time to say so
+        (
+            current({"ActiveState": "failed", "ExecMainStatus": "9"}, runs=[entry("running")], notice=TAKEN),
+            "interrupted",
+            None,
+        ),
+        (current(runs=[entry("running")], notice={"kind": "expired"}), "stopped", None),
+        (current(notice=TAKEN), "interrupted", None),
+        (current(notice={**TAKEN, "run": entry("interrupted", 137)}), "interrupted", 137),
+        (current(ACTIVE, runs=[entry("running")], notice=TAKEN), "running", None),
+        (current(runs=[entry("failed", 3)], notice={**TAKEN, "job": "ended"}), "failed", 3),
+        (current(notice={**TAKEN, "job": "none"}), None, None),
+        (current(runs=[entry("running")], notice={"kind": "what"}), "failed", None),
         # what an earlier instance did is not this one's state
         (current(runs=[entry("succeeded", 0, instance_id="i-0")]), None, None),
     ],
