@@ -19,6 +19,8 @@ from lab.aws.world import Record, World, now
 
 # Where a request and its template both may say something and neither replaces the other as a whole.
 MERGED = ("TagSpecifications", "BlockDeviceMappings", "NetworkInterfaces")
+# Prefix of a fleet's id -> the tag that its instances carry. Source: EC2 User Guide, EC2 Fleet and Spot Fleet tags.
+FLEET_TAGS = {"fleet": "aws:ec2:fleet-id", "sfr": "aws:ec2spot:fleet-request-id"}
 
 
 @dataclass
@@ -294,7 +296,7 @@ def _register(world: World, planned: Plan, reservation: Any, instance: Any, fact
     world.records[instance.id] = record
     instance.add_tags(planned.template_tags)
     if record.fleet_id:
-        instance.add_tags({"aws:ec2:fleet-id": record.fleet_id})
+        instance.add_tags({FLEET_TAGS[record.fleet_id.split("-")[0]]: record.fleet_id})
     if planned.market == "spot":
         record.spot_request_id = _spot_request(world, planned, record, facts.get("spot_type") or "one-time")
     for nic in instance.nics.values():
@@ -306,15 +308,27 @@ def _register(world: World, planned: Plan, reservation: Any, instance: Any, fact
 
 
 def _spot_request(world: World, planned: Plan, record: Record, kind: str) -> str:
-    """The request behind a Spot Instance. Source: EC2 API SpotInstanceRequest."""
-    options = planned.spec.get("InstanceMarketOptions", {}).get("SpotOptions", {})
-    request_id = random_spot_request_id()
-    world.spot_requests[request_id] = {
-        "SpotInstanceRequestId": request_id,
-        "CreateTime": now(),
+    """The request behind a Spot Instance, fulfilled."""
+    request = spot_request(planned, kind)
+    request |= {
         "InstanceId": record.instance.id,
-        "InstanceInterruptionBehavior": options.get("InstanceInterruptionBehavior", "terminate"),
         "LaunchedAvailabilityZone": planned.zone,
+        "State": "active",
+        "Status": {"Code": "fulfilled", "Message": "Your Spot request is fulfilled.", "UpdateTime": now()},
+    }
+    request_id: str = request["SpotInstanceRequestId"]
+    world.spot_requests[request_id] = request
+    world.backend.create_tags([request_id], planned.tags.get("spot-instances-request", {}))
+    return request_id
+
+
+def spot_request(planned: Plan, kind: str) -> dict[str, Any]:
+    """A new Spot request, `open` and not in any table. Source: EC2 API SpotInstanceRequest."""
+    options = planned.spec.get("InstanceMarketOptions", {}).get("SpotOptions", {})
+    return {
+        "SpotInstanceRequestId": random_spot_request_id(),
+        "CreateTime": now(),
+        "InstanceInterruptionBehavior": options.get("InstanceInterruptionBehavior", "terminate"),
         "LaunchSpecification": {
             "ImageId": planned.image.id,
             "InstanceType": planned.type_name,
@@ -325,12 +339,14 @@ def _spot_request(world: World, planned: Plan, record: Record, kind: str) -> str
         },
         "ProductDescription": "Linux/UNIX",
         "SpotPrice": options.get("MaxPrice") or f"{prices.on_demand(planned.type_name):.6f}",
-        "State": "active",
-        "Status": {"Code": "fulfilled", "Message": "Your Spot request is fulfilled.", "UpdateTime": now()},
+        "State": "open",
+        "Status": {
+            "Code": "pending-evaluation",
+            "Message": "Your Spot request has been submitted for review, and is pending evaluation.",
+            "UpdateTime": now(),
+        },
         "Type": options.get("SpotInstanceType") or kind,
     }
-    world.backend.create_tags([request_id], planned.tags.get("spot-instances-request", {}))
-    return request_id
 
 
 def _add_volume(world: World, planned: Plan, record: Record, device: dict[str, Any]) -> None:
