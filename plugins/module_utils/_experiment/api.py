@@ -329,6 +329,15 @@ def marked_instances(ec2: Client, experiment: str | None) -> list[Resource]:
     return [instance for reservation in reservations for instance in reservation["Instances"]]
 
 
+@calls("ec2:DescribeSpotInstanceRequests")
+def marked_spot_requests(ec2: Client, experiment: str | None) -> list[Resource]:
+    """Spot requests of one or of all experiments: EC2 marks them before it takes an instance.
+
+    Source: EC2 API DescribeSpotInstanceRequests; EC2 user guide, "Get the status of a Spot Instance request".
+    """
+    return pages(ec2, "describe_spot_instance_requests", "SpotInstanceRequests", Filters=marked(experiment))
+
+
 @calls("ec2:DescribeVolumes")
 def marked_volumes(ec2: Client, experiment: str | None) -> list[Resource]:
     """Volumes of one or of all experiments. Source: EC2 API DescribeVolumes."""

@@ -45,6 +45,9 @@ class Facts:
     own_volumes: list[Resource] = field(default_factory=list)
     snapshots: list[Resource] = field(default_factory=list)
     instances: list[Resource] = field(default_factory=list)
+    spot_requests: list[Resource] = field(default_factory=list)
+    fleets: list[Resource] = field(default_factory=list)
+    """Those of the experiment, with the errors that they met."""
     launch_templates: list[Resource] = field(default_factory=list)
     """Each with its default version's data under ``Data``."""
     key_file: KeyFile | None = None

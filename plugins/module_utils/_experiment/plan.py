@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from . import cost, transformations
+from . import cost, crew, history, transformations
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -26,6 +27,21 @@ TAGGED_AT_LAUNCH = ("instance", "volume", "network-interface", "spot-instances-r
 def resource_name(experiment: str) -> str:
     """Name of the key pair and of the security group of an experiment."""
     return f"spot-{experiment}"
+
+
+def members(facts: Facts) -> list[Resource]:
+    """The instances that the experiment works with, by rank."""
+    return crew.crew(facts.instances, facts.spot_requests)
+
+
+def missing_ranks(profile: Profile, facts: Facts) -> list[int]:
+    """The ranks that have no instance, lowest first."""
+    taken = {one["rank"] for one in members(facts)}
+    return [rank for rank in range(profile["capacity"]["count"]) if rank not in taken]
+
+
+def _generation(profile: Profile, facts: Facts) -> int:
+    return crew.generation(facts.instances, facts.spot_requests, facts.own_volumes, profile["capacity"]["count"])
 
 
 def own_key(profile: Profile) -> bool:
@@ -93,7 +109,7 @@ def pinned_zones(profile: Profile, facts: Facts) -> list[str]:
     """
     zones = {one["zone"] for one in wanted_volumes(profile, facts) if one["zone"]}
     if profile["volumes"] and not zones:
-        zones = {one["zone"] for one in transformations.newest_alive(facts.instances) if one["zone"]}
+        zones = {one["zone"] for one in members(facts) if one["zone"]}
     return sorted(zones)
 
 
@@ -119,14 +135,36 @@ def vpc_id(profile: Profile, facts: Facts) -> str | None:
 # Pools
 
 
-def pools(profile: Profile, facts: Facts) -> list[Resource]:
-    """Pools that can be asked for, cheapest first; those dearer than the profile's maximum price are left out."""
+def pools(profile: Profile, facts: Facts, now: datetime | None = None) -> list[Resource]:
+    """Pools that can be asked for, cheapest first; those dearer than the profile's maximum price are left out.
+
+    Each has ``cooling`` (it refused, or lost an instance, so recently that it comes last) and ``last_refusal``.
+    """
     limit = profile["capacity"]["max_price"]
-    found = [pool for pool in all_pools(profile, facts) if limit is None or (pool["price"] or 0) <= limit]
+    moment = now or datetime.now(timezone.utc)
+    events = history.past(facts.fleets, facts.instances, facts.spot_requests, moment)
+    found = [
+        {**pool, **_past(events.get((pool["instance_type"], pool["subnet_id"])))}
+        for pool in all_pools(profile, facts)
+        if limit is None or (pool["price"] or 0) <= limit
+    ]
     order = {name: place for place, name in enumerate(profile["capacity"]["instance_types"])}
     return sorted(
-        found, key=lambda one: (one["price"] is None, one["price"] or 0, order[one["instance_type"]], one["zone"])
+        found,
+        key=lambda one: (
+            one["cooling"],
+            one["price"] is None,
+            one["price"] or 0,
+            order[one["instance_type"]],
+            one["zone"],
+        ),
     )
+
+
+def _past(event: history.Past | None) -> Resource:
+    if event is None:
+        return {"cooling": False, "last_refusal": None}
+    return {"cooling": event.cooling, "last_refusal": f"{event.code}, {event.seconds / 60:.0f} min ago"}
 
 
 def all_pools(profile: Profile, facts: Facts) -> list[Resource]:
@@ -178,7 +216,7 @@ def tags(profile: Profile, experiment: str, facts: Facts, known: dict[str, str])
         "spot:experiment": experiment,
         "spot:profile": profile["name"],
         "spot:owner": owner(profile, facts),
-        "spot:generation": str(transformations.generation(facts.instances, facts.own_volumes)),
+        "spot:generation": str(_generation(profile, facts)),
         "spot:job": (profile["job"] or {}).get("name") or "",
         "spot:user": profile["access"]["remote_user"],
     }
@@ -317,7 +355,7 @@ def todo(profile: Profile, facts: Facts, cidr: str | None, template_exists: bool
 
     Nothing but the address rule matters once all instances run, so a launch that is complete asks for nothing else.
     """
-    fleet = len(transformations.newest_alive(facts.instances)) < profile["capacity"]["count"]
+    fleet = bool(missing_ranks(profile, facts))
     return {
         "key_pair": fleet and own_key(profile) and (facts.key_pair is None or not same_key(facts)),
         "security_group": _group_missing(profile, facts, cidr),
@@ -364,7 +402,8 @@ def make(
     data = launch_template_data(profile, experiment, facts, wanted_tags)
     template = launch_template(profile, data, experiment, facts)
     ranked = pools(profile, facts)
-    instances = transformations.newest_alive(facts.instances)
+    instances = members(facts)
+    leaving = crew.leaving(facts.instances, facts.spot_requests)
     return {
         "owner": wanted_tags["spot:owner"],
         "account": facts.account,
@@ -375,6 +414,8 @@ def make(
         "vpc_id": vpc_id(profile, facts),
         "pools": ranked,
         "instances": instances,
+        "leaving": leaving,
+        "missing_ranks": missing_ranks(profile, facts),
         "key_name": key_name(profile, experiment),
         "security_group_ids": data["SecurityGroupIds"],
         "volumes": wanted_volumes(profile, facts),
@@ -388,13 +429,16 @@ def make(
 
 def notes(profile: Profile, facts: Facts) -> list[str]:
     """What is not wrong, but costs or surprises: instances that the launch does not use."""
-    used = {one["instance_id"] for one in transformations.newest_alive(facts.instances)}
+    used = {one["instance_id"] for one in members(facts)}
+    leaving = crew.leaving(facts.instances, facts.spot_requests)
+    gone = used | {one["instance_id"] for one in leaving}
     idle = sorted(
         f"{raw['InstanceId']} ({raw['State']['Name']})"
         for raw in facts.instances
-        if raw["InstanceId"] not in used and raw["State"]["Name"] not in ("shutting-down", "terminated")
+        if raw["InstanceId"] not in gone and raw["State"]["Name"] not in ("shutting-down", "terminated")
     )
     found = [f"Not used by this launch, closing the experiment removes them: {', '.join(idle)}"] if idle else []
+    found += [f"{one['instance_id']} is being taken by AWS; nothing is built on it any more" for one in leaving]
     count = profile["capacity"]["count"]
     if len(used) > count:
         found.append(f"{len(used)} instances run, the profile asks for {count}; none is ended")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
-from . import plan, successors, transformations
+from . import crew, plan, successors, transformations
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -45,7 +45,7 @@ class Case:
     @property
     def launching(self) -> bool:
         """Whether instances are to be asked for; a complete experiment needs no image, key or price any more."""
-        return len(transformations.newest_alive(self.facts.instances)) < self.capacity["count"]
+        return bool(plan.missing_ranks(self.profile, self.facts))
 
 
 def not_offered(wanted: list[str], offered: list[tuple[str, str]]) -> list[str]:
@@ -187,7 +187,7 @@ def quotas(case: Case) -> list[str]:
     """
     least = _least_vcpus(case)
     limits = {code: case.facts.quotas[code] for code in least if code in case.facts.quotas}
-    missing = case.capacity["count"] - len(transformations.newest_alive(case.facts.instances))
+    missing = len(plan.missing_ranks(case.profile, case.facts))
     if not limits or len(limits) < len(least) or sum(limits[code] // least[code] for code in least) >= missing:
         return []
     known = ", ".join(f"{code} {limit:g} vCPUs (the smallest type has {least[code]})" for code, limit in limits.items())
@@ -263,7 +263,7 @@ def key_pair(case: Case) -> list[str]:
             f"access.key_name: there is no key pair {name} in {case.facts.region}; key pairs belong to one region: "
             "import it there, or leave access.key_name out and one is made"
         ]
-    if plan.same_key(case.facts) or (ours and not transformations.newest_alive(case.facts.instances)):
+    if plan.same_key(case.facts) or (ours and not plan.members(case.facts)):
         return []
     file = case.facts.key_file
     if file is None or not file.exists:
@@ -393,10 +393,11 @@ def _snapshot(case: Case, wanted: Resource, key: str) -> list[str]:
 def _attached(case: Case) -> list[str]:
     """Volumes that another instance holds. Source: EC2 error VolumeInUse.
 
-    The running instances may, and those that shut down give their volumes back by themselves.
+    The running instances may; those that AWS takes and those that shut down give their volumes back by themselves.
     """
     states = {raw["InstanceId"]: raw["State"]["Name"] for raw in case.facts.instances}
-    running = {one["instance_id"] for one in transformations.newest_alive(case.facts.instances)}
+    leaving = crew.leaving(case.facts.instances, case.facts.spot_requests)
+    running = {one["instance_id"] for one in [*plan.members(case.facts), *leaving]}
     found = []
     for entry in plan.wanted_volumes(case.profile, case.facts):
         for holder in entry["instance_ids"]:
@@ -435,7 +436,7 @@ def _other_zone(case: Case, entries: list[Resource]) -> list[str]:
     return [
         f"volumes: {entries[0]['name']} ({entries[0]['volume_id']}) is in {zone}, the running instance "
         f"{one['instance_id']} in {one['zone']}; close the experiment, the next launch goes to {zone}"
-        for one in transformations.newest_alive(case.facts.instances)
+        for one in plan.members(case.facts)
         if zone and one["zone"] != zone
     ]
 

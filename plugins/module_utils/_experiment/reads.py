@@ -25,6 +25,8 @@ OPTIONAL = {
     "quota": "the Spot quota, so it is not checked",
     "instance_profile": "the instance profile, so it is not checked",
     "spot_prices": "the Spot price",
+    "spot_requests": "the Spot requests, so an instance that AWS is about to take is not told from the others",
+    "fleets": "former fleets, so pools that have just refused are asked again",
 }
 SILENT = ("quota", "instance_profile")
 
@@ -98,6 +100,8 @@ def _access_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
 def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
     reads: Reads = {
         "instances": lambda: api.marked_instances(clients("ec2"), experiment),
+        "spot_requests": lambda: api.marked_spot_requests(clients("ec2"), experiment),
+        "fleets": partial(_fleets, clients, experiment),
         "own_volumes": lambda: api.marked_volumes(clients("ec2"), experiment),
         "launch_templates": partial(_launch_templates, clients, experiment),
     }
@@ -138,6 +142,12 @@ def _launch_templates(clients: Clients, experiment: str) -> Any:
         {**template, "Data": api.launch_template_data(clients("ec2"), template["LaunchTemplateId"])}
         for template in api.marked_launch_templates(clients("ec2"), experiment)
     ]
+
+
+def _fleets(clients: Clients, experiment: str) -> Any:
+    tags = api.tagged_resources(clients("ec2"), experiment)
+    ids = [tag["ResourceId"] for tag in tags if tag["ResourceType"] == "fleet"]
+    return api.fleets_by_id(clients("ec2"), ids) if ids else []
 
 
 def _key_file(profile: Profile, experiment: str) -> Any:
@@ -201,6 +211,8 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         own_volumes=answers["own_volumes"],
         snapshots=answers.get("snapshots", []),
         instances=answers["instances"],
+        spot_requests=answers.get("spot_requests", []),
+        fleets=answers.get("fleets", []),
         launch_templates=answers["launch_templates"],
         key_file=answers["key_file"],
         notes=notes,
@@ -219,6 +231,7 @@ def found(clients: Clients, experiment: str | None) -> Found:
     kinds: dict[str, Callable[..., Any]] = {
         "tags": api.tagged_resources,
         "instances": api.marked_instances,
+        "spot_requests": api.marked_spot_requests,
         "volumes": api.marked_volumes,
         "security_groups": api.marked_security_groups,
         "key_pairs": api.marked_key_pairs,

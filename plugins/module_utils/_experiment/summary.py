@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import cost, transformations
+from . import cost, crew, transformations
 
 Resource = dict[str, Any]
 
@@ -38,6 +38,7 @@ class Found:
 
     tags: list[Resource] = field(default_factory=list)
     instances: list[Resource] = field(default_factory=list)
+    spot_requests: list[Resource] = field(default_factory=list)
     volumes: list[Resource] = field(default_factory=list)
     attached: list[Resource] = field(default_factory=list)
     """Volumes attached to the instances, whoever made them."""
@@ -78,7 +79,7 @@ def experiments(found: Found, prices: Prices, now: datetime, include_terminated:
 def split(found: Found) -> dict[str, Found]:
     """What was read, by experiment."""
     parts: dict[str, Found] = defaultdict(Found)
-    for kind in ("instances", "volumes", "security_groups", "key_pairs", "launch_templates", "fleets"):
+    for kind in ("instances", "spot_requests", "volumes", "security_groups", "key_pairs", "launch_templates", "fleets"):
         for resource in getattr(found, kind):
             getattr(parts[experiment_of(resource)], kind).append(resource)
     for tag in found.tags:
@@ -95,7 +96,7 @@ def split(found: Found) -> dict[str, Found]:
 def summary(name: str, found: Found, prices: Prices, now: datetime, include_terminated: bool = False) -> Resource:
     """One experiment in the shape that ``experiment_info`` returns."""
     listed = [raw for raw in found.instances if include_terminated or raw["State"]["Name"] not in ENDED]
-    instances = ranked([instance(raw, prices, now) for raw in listed], found.instances)
+    instances = ranked([instance(raw, prices, now) for raw in listed], found)
     kept = volumes(found)
     return {
         "experiment": name,
@@ -124,7 +125,7 @@ def summary(name: str, found: Found, prices: Prices, now: datetime, include_term
 
 def about(found: Found) -> Resource:
     """Profile, owner, generation, expiry and job, as the newest resource says."""
-    alive = transformations.newest_alive(found.instances)
+    alive = crew.crew(found.instances, found.spot_requests)
     ids = {one["instance_id"] for one in alive}
     running = [raw for raw in found.instances if raw["InstanceId"] in ids]
     rest = [*found.instances, *found.volumes, *found.launch_templates, *found.security_groups, *found.key_pairs]
@@ -134,7 +135,7 @@ def about(found: Found) -> Resource:
     return {
         "profile": tags.get("spot:profile", ""),
         "owner": tags.get("spot:owner", ""),
-        "generation": alive[0]["generation"] if alive else max(map(_generation, rest), default=0),
+        "generation": max(one["generation"] for one in alive) if alive else max(map(_generation, rest), default=0),
         "expires": tags.get("spot:expires", ""),
         "job": tags.get("spot:job", ""),
     }
@@ -166,10 +167,13 @@ def instance(raw: Resource, prices: Prices, now: datetime) -> Resource:
     }
 
 
-def ranked(instances: list[Resource], raws: list[Resource]) -> list[Resource]:
-    """Instances with their rank, running ones of the newest generation first; the others have none (None)."""
-    ranks = {one["instance_id"]: rank for rank, one in enumerate(transformations.newest_alive(raws))}
-    placed = [{**one, "rank": ranks.get(one["instance_id"])} for one in instances]
+def ranked(instances: list[Resource], found: Found) -> list[Resource]:
+    """Instances with their rank, those that work first; the others have none (None), ``leaving`` ones are marked."""
+    ranks = {one["instance_id"]: one["rank"] for one in crew.crew(found.instances, found.spot_requests)}
+    leaving = {one["instance_id"] for one in crew.leaving(found.instances, found.spot_requests)}
+    placed = [
+        {**one, "rank": ranks.get(one["instance_id"]), "leaving": one["instance_id"] in leaving} for one in instances
+    ]
     return sorted(placed, key=lambda one: (one["rank"] is None, one["rank"] or 0, one["instance_id"]))
 
 

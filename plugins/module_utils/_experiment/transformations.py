@@ -69,26 +69,6 @@ def instance(raw: Resource) -> Resource:
     }
 
 
-def newest_alive(raws: list[Resource]) -> list[Resource]:
-    """Pending and running instances of the newest generation that has any, by rank (sorted by instance id)."""
-    alive = [instance(raw) for raw in raws if raw["State"]["Name"] in ALIVE]
-    newest = max((one["generation"] for one in alive), default=0)
-    return sorted((one for one in alive if one["generation"] == newest), key=lambda one: one["instance_id"])
-
-
-def generation(raws: list[Resource], volumes: list[Resource]) -> int:
-    """Generation of the running instances, or the next one.
-
-    Terminated instances stay describable for about an hour; the volumes remember longer, so that a client token made
-    of experiment and generation is not used twice. Launch templates do not count: they exist before the instances, and
-    the same command run again must come to the same generation.
-    """
-    alive = newest_alive(raws)
-    if alive:
-        return int(alive[0]["generation"])
-    return max((number(tags_of(known).get("spot:generation")) for known in [*raws, *volumes]), default=0) + 1
-
-
 def instance_type(raw: Resource) -> Resource:
     """One instance type: vcpus, memory_mib, gpus, architectures, spot (bool). Source: EC2 API InstanceTypeInfo."""
     cards = raw.get("GpuInfo", {}).get("Gpus") or []

@@ -303,11 +303,11 @@ def test_cost_is_unknown_without_prices() -> None:
 
 
 def test_instances_that_are_not_used_are_noted() -> None:
-    former, current = instance("i-1", generation=1), instance("i-2", generation=2)
+    former, current = instance("i-1", state="stopped", generation=1), instance("i-2", generation=2)
     ended = instance("i-3", state="terminated")
     assert make(instances=[current, ended])["notes"] == []
     (line,) = make(instances=[former, current, ended])["notes"]
-    assert "i-1 (running)" in line
+    assert "i-1 (stopped)" in line
     assert "i-2" not in line
 
 

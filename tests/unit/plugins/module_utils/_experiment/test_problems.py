@@ -240,12 +240,14 @@ def test_own_instances_may_hold_the_volume_even_while_they_shut_down() -> None:
     assert find(volumes(), own_volumes=[held], instances=[instance("i-1", state="shutting-down")]) == []
 
 
-@pytest.mark.parametrize(
-    "holder",
-    [instance("i-1", state="stopped"), instance("i-1", generation=1)],
-    ids=["stopped", "of a former generation"],
-)
-def test_own_instances_that_are_not_used_may_not_hold_it(holder: Resource) -> None:
+def test_an_instance_that_aws_takes_may_hold_the_volume() -> None:
+    held, marked = volume("vol-1", holder="i-1"), {"InstanceId": "i-1", "State": "active"}
+    requests = [{**marked, "Status": {"Code": "marked-for-termination"}}]
+    assert find(volumes(), own_volumes=[held], instances=[instance("i-1")], spot_requests=requests) == []
+
+
+def test_own_instances_that_are_not_used_may_not_hold_it() -> None:
+    holder = instance("i-1", state="stopped")
     (line,) = find(
         volumes(), own_volumes=[volume("vol-1", holder="i-1")], instances=[holder, instance("i-2", generation=2)]
     )

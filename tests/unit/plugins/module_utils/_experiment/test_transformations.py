@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import transformations
-from tests.unit.plugins.module_utils._experiment.builders import instance, type_data, volume
+from tests.unit.plugins.module_utils._experiment.builders import type_data, volume
 
 
 @pytest.mark.parametrize(
@@ -26,39 +26,6 @@ def test_owner_is_the_user_part(arn: str, owner: str) -> None:
 def test_root_has_no_user_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transformations.getpass, "getuser", lambda: "bob")
     assert transformations.owner_of("arn:aws:iam::123456789012:root") == "bob"
-
-
-@pytest.mark.parametrize(
-    ("instances", "volumes", "expected"),
-    [
-        ([], [], 1),
-        ([("running", 3)], [], 3),
-        ([("pending", 1), ("terminated", 2)], [], 1),
-        ([("running", 1), ("running", 2)], [], 2),
-        ([("terminated", 1), ("shutting-down", 2)], [], 3),
-        ([("stopped", 4)], [], 5),
-        ([], [volume("vol-1")], 2),
-        ([("running", 1)], [volume("vol-1")], 1),
-    ],
-)
-def test_generation(instances: list[tuple[str, int]], volumes: list[dict[str, Any]], expected: int) -> None:
-    raws = [instance(f"i-{place}", *one) for place, one in enumerate(instances)]
-    assert transformations.generation(raws, volumes) == expected
-
-
-def test_rank_is_the_order_of_the_ids_of_the_newest_generation() -> None:
-    raws = [
-        instance("i-3", generation=2),
-        instance("i-1"),
-        instance("i-2", generation=2),
-        instance("i-0", "stopping", 2),
-    ]
-    assert [one["instance_id"] for one in transformations.newest_alive(raws)] == ["i-2", "i-3"]
-
-
-def test_a_generation_that_was_edited_by_hand_counts_as_the_first() -> None:
-    raw = instance("i-1", Tags=[{"Key": "spot:generation", "Value": "two"}])
-    assert transformations.generation([raw], []) == 1
 
 
 def test_gpus_of_all_cards_are_added() -> None:
