@@ -119,6 +119,23 @@ def max_price(checked: Checked) -> None:
         checked.report(("capacity", "max_price"), "it goes only with market spot", "remove it")
 
 
+def on_demand(checked: Checked) -> None:
+    """On-Demand beside Spot, and how much of it."""
+    capacity = checked.profile["capacity"]
+    if not all(checked.ok("capacity", key) for key in ("market", "on_demand", "on_demand_base", "count")):
+        return
+    mode, base, count = capacity["on_demand"], capacity["on_demand_base"], capacity["count"]
+    if capacity["market"] == "on-demand":
+        if mode != "never" or base:
+            key = "on_demand" if mode != "never" else "on_demand_base"
+            checked.report(("capacity", key), "with market on-demand all instances are On-Demand", "remove it")
+    elif mode == "base" and not 0 < base <= count:
+        what = f"with on_demand base it must be 1 to capacity.count ({count}), it is {base}"
+        checked.report(("capacity", "on_demand_base"), what, "say how many are to be On-Demand")
+    elif mode != "base" and base:
+        checked.report(("capacity", "on_demand_base"), "it goes only with on_demand base", "remove it, or set on_demand")
+
+
 def ssh_cidr(checked: Checked) -> None:
     """IPv4 network, and not the whole Internet by accident."""
     access = checked.profile["access"]
@@ -380,6 +397,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     image_owner,
     region_form,
     max_price,
+    on_demand,
     ssh_cidr,
     key_pair,
     volume_names,

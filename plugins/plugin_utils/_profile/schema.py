@@ -129,6 +129,29 @@ CAPACITY = {
     "wait": Key(
         "int", "How long to go on asking while no pool has capacity.", 300, minimum=0, maximum=86_400, unit="seconds"
     ),
+    "on_demand": Key(
+        "text",
+        "Whether On-Demand instances may fill in: fallback asks for them when Spot capacity was not to be had for "
+        "capacity.wait, base makes capacity.on_demand_base of the instances On-Demand from the start.",
+        "never",
+        choices=("never", "fallback", "base"),
+    ),
+    "on_demand_base": Key(
+        "int",
+        "How many of the instances are On-Demand, with capacity.on_demand base.",
+        0,
+        minimum=0,
+        maximum=10_000,
+        unit="instances",
+    ),
+    "time_limit": Key(
+        "int",
+        "An instance flushes its volumes and ends so long after its launch, whatever happens to your machine.",
+        shown="no limit",
+        minimum=300,
+        maximum=31_536_000,
+        unit="seconds",
+    ),
 }
 
 IMAGE = {
@@ -403,6 +426,56 @@ JOB = {
     ),
 }
 
+RECOVERY = {
+    "mode": Key(
+        "text",
+        "Who asks again for what AWS took: controller is your machine (resume.yml, launch.yml -e watch=true, or an "
+        "event rule), none is nobody.",
+        "controller",
+        choices=("controller", "none"),
+    ),
+    "max_generations": Key(
+        "int",
+        "Stop asking again after so many generations of instances.",
+        20,
+        minimum=1,
+        maximum=1_000,
+        unit="generations",
+    ),
+    "deadline": Key(
+        "int",
+        "Stop asking again so long after the first launch.",
+        shown="no deadline",
+        minimum=60,
+        maximum=31_536_000,
+        unit="seconds",
+    ),
+    # Source: EC2 user guide, "EC2 instance rebalance recommendations": a signal of elevated risk, not a notice.
+    "rebalance": Key(
+        "text",
+        "What a rebalance recommendation means: act checkpoints and moves before AWS takes the instance, ignore waits "
+        "for the interruption notice.",
+        "ignore",
+        choices=("ignore", "act"),
+    ),
+    # Source: EC2 user guide, "Spot Instance interruption notices": check every 5 seconds.
+    "notice_period": Key(
+        "int",
+        "How often an instance asks whether AWS is about to take it.",
+        5,
+        minimum=1,
+        maximum=60,
+        unit="seconds",
+    ),
+    "webhook": Key(
+        "text",
+        "URL that an instance tells, by POST and in JSON, when AWS takes it.",
+        pattern=r"https?://[^\s\x00-\x1f]{1,2000}",
+        form="a URL that starts with https:// or http://",
+        secret=True,
+    ),
+}
+
 SCHEMA: dict[str, Key] = {
     "description": Key("text", "One line that the list of profiles shows.", ""),
     "extends": Key(
@@ -433,6 +506,7 @@ SCHEMA: dict[str, Key] = {
         form="at most 256 letters, digits, blanks and _.:/=+@-",
     ),
     "capacity": Key("section", "What to ask AWS for.", keys=CAPACITY),
+    "recovery": Key("section", "What happens when AWS takes an instance.", keys=RECOVERY),
     "image": Key(
         "section",
         "Machine image of the instances; exactly one of id, ssm_parameter and name.",

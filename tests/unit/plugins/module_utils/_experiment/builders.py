@@ -43,6 +43,17 @@ PROFILE: Resource = {
         "allocation_strategy": "price-capacity-optimized",
         "interruption_behavior": "terminate",
         "wait": 300,
+        "on_demand": "never",
+        "on_demand_base": 0,
+        "time_limit": None,
+    },
+    "recovery": {
+        "mode": "controller",
+        "max_generations": 20,
+        "deadline": None,
+        "rebalance": "ignore",
+        "notice_period": 5,
+        "webhook": None,
     },
     "image": {
         "id": "ami-1",

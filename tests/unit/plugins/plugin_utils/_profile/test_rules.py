@@ -32,6 +32,18 @@ VOL = "vol-0123456789abcdef0"
         ({"image.owner": "self"}, "image.owner", "goes only with image.name"),
         ({"capacity.zones": ["eu-west-1a"]}, "capacity.zones[0]", '"eu-west-1a" is not in the region us-east-1'),
         ({"capacity.market": "on-demand", "capacity.max_price": 1}, "capacity.max_price", "only with market spot"),
+        (
+            {"capacity.market": "on-demand", "capacity.on_demand": "fallback"},
+            "capacity.on_demand",
+            "all instances are On-Demand",
+        ),
+        ({"capacity.on_demand": "base"}, "capacity.on_demand_base", "1 to capacity.count (1), it is 0"),
+        (
+            {"capacity.on_demand": "base", "capacity.on_demand_base": 2},
+            "capacity.on_demand_base",
+            "1 to capacity.count (1), it is 2",
+        ),
+        ({"capacity.on_demand_base": 1}, "capacity.on_demand_base", "goes only with on_demand base"),
         ({"access.ssh_cidr": "0.0.0.0/0"}, "access.ssh_cidr", "lets the whole Internet knock"),
         ({"access.ssh_cidr": "128.0.0.0/1"}, "access.ssh_cidr", "lets the whole Internet knock"),
         ({"access.ssh_cidr": "10.0.0.5/24"}, "access.ssh_cidr", "did you mean 10.0.0.0/24?"),

@@ -27,6 +27,7 @@ NORMAL = {
     "experiment": str,
     "owner": str,
     "capacity": dict,
+    "recovery": dict,
     "image": dict,
     "access": dict,
     "volumes": list,
