@@ -85,6 +85,37 @@ options:
     description: How many instances (or units of capacity, with weights) the experiment should have.
     type: int
     default: 1
+  on_demand_target_capacity:
+    description:
+      - How many units of O(target_capacity) are On-Demand though O(default_target_capacity_type) is V(spot). They are
+        asked for first.
+    type: int
+    default: 0
+  on_demand_fallback:
+    description:
+      - Whether to ask for On-Demand Instances in the same pools when Spot has refused everywhere until O(wait_timeout)
+        is over, or will not give any, for instance because of a quota of 0.
+    type: bool
+    default: false
+  scope:
+    description:
+      - Which live instances count towards O(target_capacity). V(experiment) counts those of all generations, so that
+        a next generation only replaces what is gone.
+    type: str
+    choices: [generation, experiment]
+    default: generation
+  exclude_instance_ids:
+    description:
+      - Live instances that do not count, for instance as AWS is about to take them back. They are left alone.
+    type: list
+    elements: str
+    default: []
+  index_tag:
+    description:
+      - A tag that numbers the instances that count, such as C(spot:rank).
+      - An instance that has a number keeps it, each other one gets the lowest whole number from 0 that is free. The
+        numbers of instances that are gone or excluded are free.
+    type: str
   default_target_capacity_type:
     description: Whether to launch Spot or On-Demand Instances.
     type: str
@@ -162,6 +193,11 @@ options:
     type: list
     elements: str
     default: []
+  progress_file:
+    description:
+      - A file to which a line is appended for each refusal, wait and launch as it happens. On the controller the
+        action plugin of this module shows these lines.
+    type: path
 attributes:
   check_mode:
     description: Predicts how many instances would be launched, or which would be terminated, without changes.
@@ -259,6 +295,10 @@ fleet:
           description: The state when last seen.
           type: str
           sample: pending
+        rank:
+          description: The number in the tag O(index_tag), null without one.
+          type: int
+          sample: 0
     launched:
       description: Ids of the instances that this task launched.
       type: list
@@ -296,6 +336,10 @@ fleet:
           description: How the module reacts to it, one of RETRY, POOL, AZ, REGION, WAIT, NEWTOKEN, FATAL.
           type: str
           sample: POOL
+        market:
+          description: What was asked for, V(spot) or V(on-demand).
+          type: str
+          sample: spot
     missing:
       description: How many units of capacity are missing from O(target_capacity).
       type: int
@@ -306,27 +350,15 @@ fleet:
       elements: str
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws_errors import explain
-from ..module_utils._fleet import api
+from ..module_utils._fleet import api, instant, removal
 from ..module_utils._fleet.errors import AnsibleFleetError, action_of
-from ..module_utils._fleet.launch import (
-    AwsFleet,
-    Outcome,
-    Remains,
-    SystemClock,
-    find,
-    find_remains,
-    launch,
-    remove,
-)
-from ..module_utils._fleet.plan import Instance, Wish, fitting_pools, missing, problems
-from ..module_utils._fleet.report import failure_message, partial_warning
-from ..module_utils._fleet.transformations import diff_entry, instance_result, refusal_result, wish_from_params
+from ..module_utils._fleet.launch import SystemClock
+from ..module_utils._fleet.rules import problems
 
 
 def argument_spec() -> dict[str, Any]:
@@ -340,6 +372,11 @@ def argument_spec() -> dict[str, Any]:
         },
         "overrides": {"type": "list", "elements": "dict", "options": _override_spec()},
         "target_capacity": {"type": "int", "default": 1},
+        "on_demand_target_capacity": {"type": "int", "default": 0},
+        "on_demand_fallback": {"type": "bool", "default": False},
+        "scope": {"choices": ["generation", "experiment"], "default": "generation"},
+        "exclude_instance_ids": {"type": "list", "elements": "str", "default": []},
+        "index_tag": {"no_log": False},
         "default_target_capacity_type": {"choices": ["spot", "on-demand"], "default": "spot"},
         "allocation_strategy": {
             "choices": [
@@ -364,6 +401,7 @@ def argument_spec() -> dict[str, Any]:
         "wait_timeout": {"type": "int", "default": 300},
         "cooldown": {"type": "int", "default": 60},
         "fleet_ids": {"type": "list", "elements": "str", "default": []},
+        "progress_file": {"type": "path"},
     }
 
 
@@ -378,102 +416,15 @@ def _override_spec() -> dict[str, Any]:
     }
 
 
-def fleet_result(instances: Iterable[Instance], **more: Any) -> dict[str, Any]:
-    """Return the key ``fleet`` of the module's result, with all its keys."""
-    seen = tuple(instances)
-    base: dict[str, Any] = {
-        "fleet_id": next((item.fleet_id for item in reversed(seen) if item.fleet_id), None),
-        "fleet_ids": [],
-        "instances": [instance_result(instance) for instance in seen],
-        "launched": [],
-        "terminated": [],
-        "errors": [],
-        "missing": 0,
-        "pools": [],
-    }
-    return {**base, **more}
-
-
-def outcome_result(wish: Wish, outcome: Outcome) -> dict[str, Any]:
-    """Return the key ``fleet`` after a launch."""
-    gone = set(outcome.terminated)
-    more = {
-        "fleet_ids": list(outcome.fleet_ids),
-        "launched": [instance_id for instance_id in outcome.launched if instance_id not in gone],
-        "terminated": list(outcome.terminated),
-        "errors": [refusal_result(refusal) for refusal in outcome.state.refusals],
-        "missing": missing(wish, outcome.instances),
-    }
-    result = fleet_result(outcome.instances, **more)
-    return {**result, "fleet_id": result["fleet_id"] or next(reversed(outcome.fleet_ids), None)}
-
-
-def ensure_present(module: Any, reader: Any) -> dict[str, Any]:
-    """Launch what is missing, or predict it, and return the result; fails when the launch fails."""
-    wish = wish_from_params(module.params)
-    before = find(reader, wish.experiment, wish.generation)
-    lacking = missing(wish, before)
-    if not lacking:
-        return _present_result(module, fleet_result(before), before, before)
-    if module.check_mode:
-        pools = [pool.label for pool in fitting_pools(wish, before)]
-        return _present_result(module, fleet_result(before, missing=lacking, pools=pools), before, before, lacking)
-    clock = SystemClock()
-    fleet = AwsFleet(reader, api.connect(module, attempts=1), wish, clock)
-    outcome = launch(fleet, wish, clock, before)
-    result = _present_result(module, outcome_result(wish, outcome), before, outcome.instances)
-    if not outcome.accepted:
-        module.fail_json(msg=_failure(wish, outcome), **{**result, "changed": False})
-    if not outcome.complete:
-        module.warn(partial_warning(wish, outcome.instances))
-    return result
-
-
-def _failure(wish: Wish, outcome: Outcome) -> str:
-    taken = f"{len(outcome.terminated)} launched instances were terminated" if outcome.terminated else ""
-    message = failure_message(wish, outcome.state, outcome.found, outcome.state.start + outcome.seconds)
-    return f"{message}\nNothing new is left running{': ' + taken if taken else ''}."
-
-
-def _present_result(
-    module: Any, fleet: dict[str, Any], before: Iterable[Instance], after: Iterable[Instance], to_launch: int = 0
-) -> dict[str, Any]:
-    changed = bool(to_launch or fleet["launched"] or fleet["terminated"])
-    return _with_diff(module, {"changed": changed, "fleet": fleet}, diff_entry(before), diff_entry(after, to_launch))
-
-
-def ensure_absent(module: Any, reader: Any) -> dict[str, Any]:
-    """Remove instances and fleets, or predict it, and return the result."""
-    tags = module.params["tags"]
-    remains = find_remains(
-        reader, tags["spot:experiment"], tags.get("spot:generation") or "", module.params["fleet_ids"]
-    )
-    failed = [] if module.check_mode else remove(reader, remains)
-    result = _absent_result(module, remains)
-    if failed:
-        module.fail_json(msg="Could not delete these fleets: " + "; ".join(failed), **result)
-    return result
-
-
-def _absent_result(module: Any, remains: Remains) -> dict[str, Any]:
-    ids = [instance.instance_id for instance in remains.instances]
-    fleet = fleet_result((), fleet_ids=list(remains.fleet_ids), terminated=ids)
-    before = {**diff_entry(remains.instances), "fleets": list(remains.fleet_ids)}
-    changed = bool(remains.instances or remains.fleet_ids)
-    return _with_diff(module, {"changed": changed, "fleet": fleet}, before, {**diff_entry(()), "fleets": []})
-
-
-def _with_diff(module: Any, result: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    return {**result, "diff": {"before": before, "after": after}} if module._diff else result
-
-
 def do(module: Any) -> dict[str, Any]:
     """Validate, then bring the fleet to the wanted state."""
     mistakes = problems(module.params)
     if mistakes:
         module.fail_json(msg="Invalid options: " + "; ".join(mistakes))
     reader = api.connect(module, attempts=api.READ_ATTEMPTS)
-    return (ensure_present if module.params["state"] == "present" else ensure_absent)(module, reader)
+    if module.params["state"] == "absent":
+        return removal.ensure_absent(module, reader)
+    return instant.ensure_present(module, reader, SystemClock())
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ except ImportError:  # The module tells: AnsibleAWSModule checks for boto3.
     pass
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_inventory_conn, get_aws_connection_info
+from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_dict_to_boto3_tag_list
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
 
 from .errors import AnsibleFleetError, FleetErrorHandler
@@ -94,6 +95,12 @@ def describe_fleet_tags(client: Any, key: str, value: str) -> list[str]:
     paginator = client.get_paginator("describe_tags")
     filters = ansible_dict_to_boto3_filter_list({"resource-type": "fleet", "key": key, "value": value})
     return [tag["ResourceId"] for tag in paginator.paginate(Filters=filters).build_full_result().get("Tags", [])]
+
+
+@FleetErrorHandler.common_error_handler("tag an instance")
+def create_tags(client: Any, resource_id: str, tags: Mapping[str, str]) -> None:
+    """Write tags of a resource; those that are there already do no harm."""
+    client.create_tags(Resources=[resource_id], Tags=ansible_dict_to_boto3_tag_list(dict(tags)))
 
 
 @FleetErrorHandler.common_error_handler("terminate the instances")

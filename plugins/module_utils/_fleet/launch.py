@@ -9,40 +9,31 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from .._aws_errors import cause_of, classify_error, error_code, error_message, reason_of
-from . import api
+from .._aws_errors import ErrorClass, cause_of, classify_error, error_code, error_message, reason_of
+from . import api, progress
 from .errors import AnsibleFleetError
-from .plan import (
-    Answer,
-    Do,
-    Instance,
-    Refusal,
-    Request,
-    State,
-    Wish,
-    absorb,
-    begin,
-    is_settling,
-    next_step,
-    surplus,
-    units,
-)
+from .index import assign, numbered
+from .plan import Do, State, Step, absorb, begin, is_settling, next_step, surplus, units
 from .transformations import (
     create_fleet_request,
     experiment_filters,
-    fleets_to_delete,
     instance_from_boto,
     instances_from_answer,
     is_stale,
     refusals_from_answer,
 )
+from .values import Answer, Instance, Refusal, Request, Wish
 
 SETTLE_LOOKS = 3
 SETTLE_PAUSE_S = 2.0
+# A new instance is not known to CreateTags at once: 30 s in all.
+TAG_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+# How often numbers are looked at again when another run may be giving some too.
+INDEX_ROUNDS = 3
 
 
 class Clock(Protocol):
@@ -79,6 +70,9 @@ class Fleet(Protocol):
     def terminate(self, instance_ids: Iterable[str]) -> None:
         """Terminate instances."""
 
+    def number(self, numbers: Mapping[str, int]) -> dict[str, AnsibleFleetError]:
+        """Write the numbers of instances; returns those that AWS does not know yet or could not do now."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -107,7 +101,12 @@ class Outcome:
     seconds: float = 0.0
 
 
-def launch(fleet: Fleet, wish: Wish, clock: Clock, before: tuple[Instance, ...] = ()) -> Outcome:
+SILENT = progress.File("")
+
+
+def launch(
+    fleet: Fleet, wish: Wish, clock: Clock, before: tuple[Instance, ...] = (), teller: progress.Teller = SILENT
+) -> Outcome:
     """Bring the experiment to its target capacity, or leave nothing that this run started.
 
     Args:
@@ -115,6 +114,7 @@ def launch(fleet: Fleet, wish: Wish, clock: Clock, before: tuple[Instance, ...] 
         wish: What is wanted.
         clock: Time.
         before: The live instances as seen just now.
+        teller: Where to tell what happens.
 
     Raises:
         AnsibleFleetError: Instances cannot be described or terminated.
@@ -122,8 +122,10 @@ def launch(fleet: Fleet, wish: Wish, clock: Clock, before: tuple[Instance, ...] 
     before = _settled(fleet, wish, clock, before)
     state = begin(wish, clock.now())
     seen, launched, fleet_ids = before, dict[str, Instance](), dict[str, None]()
+    story = _Story(wish, teller, before)
     while True:
         step = next_step(wish, state, seen, clock.now())
+        story.next(state, step, seen, clock.now())
         if step.do is Do.SLEEP:
             clock.sleep(step.seconds)
         elif step.do is Do.ASK and step.request:
@@ -135,7 +137,7 @@ def launch(fleet: Fleet, wish: Wish, clock: Clock, before: tuple[Instance, ...] 
             break
         # After every answer and every pause: another run may have launched, an instance may have died.
         seen = fleet.look(launched.values())
-    ours = tuple(launched) if not state.unknown else tuple(launched | _new(before, seen))
+    ours = tuple(launched) if not state.unknown else tuple(launched | _new(wish, before, seen))
     outcome = Outcome(seen, seen, state, ours, tuple(fleet_ids), seconds=clock.now() - state.start)
     enough = units(wish, seen) >= wish.required
     outcome = replace(outcome, complete=step.do is Do.DONE, accepted=enough)
@@ -155,9 +157,75 @@ def _settled(fleet: Fleet, wish: Wish, clock: Clock, seen: tuple[Instance, ...])
     return seen
 
 
-def _new(before: Iterable[Instance], after: Iterable[Instance]) -> dict[str, Instance]:
+def _new(wish: Wish, before: Iterable[Instance], after: Iterable[Instance]) -> dict[str, Instance]:
     known = {instance.instance_id for instance in before}
-    return {item.instance_id: item for item in after if item.instance_id not in known}
+    return {
+        item.instance_id: item
+        for item in after
+        if item.instance_id not in known and item.generation in ("", wish.generation)
+    }
+
+
+class _Story:
+    """Tells what has happened since it told last."""
+
+    def __init__(self, wish: Wish, teller: progress.Teller, before: Iterable[Instance]) -> None:
+        self._wish = wish
+        self._teller = teller
+        self._known = {instance.instance_id for instance in before}
+        self._told = 0
+
+    def next(self, state: State, step: Step, seen: tuple[Instance, ...], now: float) -> None:
+        """Tell about the last answer and the next step."""
+        new = [instance for instance in seen if instance.instance_id not in self._known]
+        before = units(self._wish, (instance for instance in seen if instance.instance_id in self._known))
+        told, self._told = state.refusals[: self._told], len(state.refusals)
+        self._known |= {instance.instance_id for instance in new}
+        self._teller.tell(
+            [
+                *progress.launch_lines(new, before, self._wish.target),
+                *progress.refusal_lines(told, state.refusals[len(told) :], step),
+                *progress.wait_lines(step, state.deadline - now),
+            ]
+        )
+
+
+def number(
+    fleet: Fleet, clock: Clock, instances: tuple[Instance, ...], *, shared: bool = False
+) -> tuple[Instance, ...]:
+    """Give each instance a number of its own, and return the instances with their numbers.
+
+    Args:
+        fleet: AWS.
+        clock: Time.
+        instances: The live instances that count.
+        shared: Another run has launched some of them and may be giving numbers too.
+
+    Raises:
+        AnsibleFleetError: A number cannot be written.
+    """
+    for _round in range(INDEX_ROUNDS if shared else 1):
+        numbers = assign(instances)
+        if not numbers:
+            break
+        _write(fleet, clock, numbers)
+        instances = numbered(instances, numbers)
+        if shared:
+            clock.sleep(SETTLE_PAUSE_S)
+            instances = fleet.look(instances)
+    return instances
+
+
+def _write(fleet: Fleet, clock: Clock, numbers: Mapping[str, int]) -> None:
+    left = dict(numbers)
+    for pause in (*TAG_PAUSES_S, 0.0):
+        errors = fleet.number(left)
+        left = {instance_id: left[instance_id] for instance_id in errors}
+        if not left:
+            return
+        if not pause:
+            raise next(iter(errors.values()))
+        clock.sleep(pause)
 
 
 def _trim(fleet: Fleet, wish: Wish, clock: Clock, outcome: Outcome) -> Outcome:
@@ -199,7 +267,7 @@ class AwsFleet:
 
     def look(self, launched: Iterable[Instance] = ()) -> tuple[Instance, ...]:
         """Return the live instances of the experiment; one launched but not visible yet counts as it was named."""
-        found = find(self._reader, self._wish.experiment, self._wish.generation)
+        found = find(self._reader, self._wish)
         known = {instance.instance_id for instance in found}
         lacking = [instance for instance in launched if instance.instance_id not in known]
         return (*found, *(item for item in self._by_id(lacking) if item.alive))
@@ -213,7 +281,7 @@ class AwsFleet:
             return Answer(error=_refusal(error))
         elapsed = self._clock.now() - sent
         fleet_id, named = answer.get("FleetId", ""), instances_from_answer(answer)
-        alive = tuple(item for item in self._by_id(named) if item.alive)
+        alive = tuple(self._with_index(item, request) for item in self._by_id(named) if item.alive)
         # An old fleet answers for its dead instances, or for none; a new one may have some that are not visible yet.
         stale = not any(item.launch_time for item in alive) and self._is_stale(fleet_id, answer, elapsed)
         if alive and not stale:
@@ -224,13 +292,29 @@ class AwsFleet:
         """Terminate instances."""
         api.terminate_instances(self._reader, instance_ids)
 
+    def number(self, numbers: Mapping[str, int]) -> dict[str, AnsibleFleetError]:
+        """Write the numbers of instances; one call each, as they differ."""
+        late: dict[str, AnsibleFleetError] = {}
+        for instance_id, index in numbers.items():
+            try:
+                api.create_tags(self._reader, instance_id, {self._wish.index_tag: str(index)})
+            except AnsibleFleetError as error:
+                if classify_error(error, fresh=True) not in (ErrorClass.WAIT, ErrorClass.RETRY):
+                    raise
+                late[instance_id] = error
+        return late
+
+    def _with_index(self, instance: Instance, request: Request) -> Instance:
+        """Return the instance with the number it was launched with, which may not be visible yet."""
+        return instance if instance.index is not None else replace(instance, index=request.index)
+
     def _by_id(self, named: Iterable[Instance]) -> tuple[Instance, ...]:
         """Return the instances with their present state; one that is not visible yet is returned as it came."""
         wanted = {instance.instance_id: instance for instance in named}
         if not wanted:
             return ()
         described = api.describe_instances(self._reader, {"instance-id": list(wanted)})
-        current = {item.instance_id: item for item in map(instance_from_boto, described)}
+        current = {item["InstanceId"]: instance_from_boto(item, self._wish.index_tag) for item in described}
         return tuple(current.get(instance_id, item) for instance_id, item in wanted.items())
 
     def _is_stale(self, fleet_id: str, answer: dict[str, Any], elapsed: float) -> bool:
@@ -247,47 +331,15 @@ def _refusal(error: AnsibleFleetError) -> Refusal:
     return Refusal(None, code, error_message(error), classify_error(error, fresh=True), reason_of(error))
 
 
-def find(client: Any, experiment: str, generation: str = "") -> tuple[Instance, ...]:
-    """Return the live instances of an experiment, of one generation or of all, oldest first."""
+def find(client: Any, wish: Wish) -> tuple[Instance, ...]:
+    """Return the live instances that count, oldest first."""
+    generation = "" if wish.all_generations else wish.generation
+    found = find_tagged(client, wish.experiment, generation, wish.index_tag)
+    return tuple(instance for instance in found if instance.instance_id not in wish.excluded)
+
+
+def find_tagged(client: Any, experiment: str, generation: str, index_tag: str = "") -> tuple[Instance, ...]:
+    """Return the live instances of an experiment, of one generation or of all (empty), oldest first."""
     described = api.describe_instances(client, experiment_filters(experiment, generation))
-    found = [instance_from_boto(instance) for instance in described]
+    found = [instance_from_boto(instance, index_tag) for instance in described]
     return tuple(sorted(found, key=lambda item: (item.launch_time, item.instance_id)))
-
-
-@dataclass(frozen=True)
-class Remains:
-    """What is left of an experiment's fleets: live instances and fleets that are still a record."""
-
-    instances: tuple[Instance, ...] = ()
-    fleet_ids: tuple[str, ...] = ()
-
-
-def find_remains(client: Any, experiment: str, generation: str = "", fleet_ids: Iterable[str] = ()) -> Remains:
-    """Return what ``remove`` would remove.
-
-    Args:
-        client: An EC2 client that retries.
-        experiment: Value of the tag ``spot:experiment``.
-        generation: Value of the tag ``spot:generation``, empty for all generations.
-        fleet_ids: More fleets to remove.
-    """
-    instances = find(client, experiment, generation)
-    tagged = api.describe_fleet_tags(client, "spot:experiment", experiment)
-    named = dict.fromkeys([*fleet_ids, *tagged, *(item.fleet_id for item in instances if item.fleet_id)])
-    # One by one only when needed: one unknown id makes AWS refuse the whole list.
-    fleets = api.describe_fleets(client, named) if named else []
-    if named and not fleets:
-        fleets = [fleet for fleet_id in named for fleet in api.describe_fleets(client, [fleet_id])]
-    return Remains(instances, fleets_to_delete(fleets, generation))
-
-
-def remove(client: Any, remains: Remains) -> list[str]:
-    """Terminate the instances and delete the fleets.
-
-    Returns:
-        Why a fleet could not be deleted, one line each.
-    """
-    if remains.instances:
-        api.terminate_instances(client, [instance.instance_id for instance in remains.instances])
-    failed = api.delete_fleets(client, remains.fleet_ids) if remains.fleet_ids else []
-    return [f"{item['FleetId']}: {item['Error'].get('Code')}: {item['Error'].get('Message')}" for item in failed]

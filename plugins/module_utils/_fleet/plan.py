@@ -14,9 +14,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
 
 from .._aws_errors import ErrorClass, classify, is_known
+from .index import lowest_free
+from .values import ON_DEMAND, SPOT, Answer, Instance, Pool, Refusal, Request, Wish
 
 # The same request is sent again at most so often after an unknown outcome: 1 + 2 + 4 + 8 + 16 s.
 MAX_REPEATS = 5
@@ -30,146 +31,6 @@ FAULT_PAUSE_S = 5.0
 LASTING_CODES = frozenset(
     {"EncryptedVolumesNotSupported", "InvalidFleetConfiguration", "SpotMaxPriceTooLow", "Unsupported"}
 )
-LIVE_STATES = ("pending", "running", "stopping", "stopped")
-
-
-@dataclass(frozen=True)
-class Pool:
-    """One instance type in one subnet or zone: the unit that has or has not capacity.
-
-    Attributes:
-        instance_type: Such as ``p2.xlarge``.
-        subnet_id: Empty to let AWS choose (default VPC).
-        zone: Availability Zone, empty when not known or not wanted.
-        weight: Units of capacity of one instance.
-        max_price: USD per hour, None for no maximum.
-        priority: Lower goes first, None for none.
-    """
-
-    instance_type: str
-    subnet_id: str = ""
-    zone: str = ""
-    weight: int = 1
-    max_price: float | None = None
-    priority: float | None = None
-
-    @property
-    def label(self) -> str:
-        """The pool in words, such as ``p2.xlarge in us-east-1a (subnet-1)``."""
-        if self.zone and self.subnet_id:
-            return f"{self.instance_type} in {self.zone} ({self.subnet_id})"
-        place = self.zone or self.subnet_id
-        return f"{self.instance_type} in {place}" if place else self.instance_type
-
-
-@dataclass(frozen=True)
-class Instance:
-    """An instance as far as a fleet cares; ``launch_time`` is ISO 8601 UTC or empty."""
-
-    instance_id: str
-    instance_type: str = ""
-    zone: str = ""
-    subnet_id: str = ""
-    lifecycle: str = "on-demand"
-    state: str = "pending"
-    launch_time: str = ""
-    fleet_id: str = ""
-    reason: str = ""
-
-    @property
-    def alive(self) -> bool:
-        """Whether it exists, that is, is not terminated and not on its way there."""
-        return self.state in LIVE_STATES
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the user wants of a fleet.
-
-    Attributes:
-        experiment: Value of the tag ``spot:experiment``.
-        generation: Value of the tag ``spot:generation``.
-        launch_template: ``{"LaunchTemplateId" or "LaunchTemplateName": …, "Version": …}``.
-        pools: Where instances may run.
-        target: Units of capacity in total (instances, unless pools have weights).
-        required: With fewer units than this the launch has failed and leaves nothing.
-        market: ``spot`` or ``on-demand``.
-        allocation_strategy: Of the market that is used.
-        interruption_behavior: What AWS does with an interrupted Spot instance.
-        single_instance_type: All instances of one type.
-        single_zone: All instances in one Availability Zone.
-        max_total_price: USD per hour for the whole fleet, None for no maximum.
-        tags: Tags of fleet and instances.
-        client_token: Base of the client tokens, empty to derive one.
-        wait: Seconds to keep trying when there is no capacity.
-        cooldown: Seconds a pool without capacity is left alone.
-        kind: The fleet's type.
-    """
-
-    experiment: str
-    generation: str
-    launch_template: Mapping[str, str]
-    pools: tuple[Pool, ...]
-    target: int = 1
-    required: int = 1
-    market: str = "spot"
-    allocation_strategy: str = "price-capacity-optimized"
-    interruption_behavior: str = "terminate"
-    single_instance_type: bool = False
-    single_zone: bool = False
-    max_total_price: float | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    client_token: str = ""
-    wait: float = 0.0
-    cooldown: float = 60.0
-    kind: str = "instant"
-
-
-@dataclass(frozen=True)
-class Request:
-    """One CreateFleet: the pools, the units of capacity, and the number that makes its token new."""
-
-    pools: tuple[Pool, ...]
-    capacity: int
-    attempt: int = 0
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """AWS said no.
-
-    Attributes:
-        pool: None when the answer was for the whole request.
-        code: AWS's error code.
-        message: AWS's words.
-        kind: How to react.
-        reason: When the call itself failed: one line that says why and what to do.
-    """
-
-    pool: Pool | None
-    code: str
-    message: str
-    kind: ErrorClass
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one request.
-
-    Attributes:
-        fleet_id: Empty when the call failed.
-        launched: The instances AWS named that are alive.
-        refusals: One for each pool that AWS tried in vain.
-        error: The call itself failed.
-        stale: AWS repeated the answer of a former fleet of this token, which is of no use any more.
-    """
-
-    fleet_id: str = ""
-    launched: tuple[Instance, ...] = ()
-    refusals: tuple[Refusal, ...] = ()
-    error: Refusal | None = None
-    stale: bool = False
 
 
 class Do(Enum):
@@ -203,9 +64,9 @@ class State:
         waits: How often AWS did not see yet what had just been created.
         stale: How many answers were those of former fleets.
         not_before: No request before this time.
-        asked_at: When the last answer came.
+        asked_at: When the last answer came, by market.
         asks: How many requests were answered.
-        ready: When a pool may be asked again; infinite for one that will not do during this run.
+        ready: When a pool may be asked again, by market and pool; infinite for one that will not do during this run.
         refusals: All refusals in the order they came.
         fatal: Why there is no point in going on.
         unknown: Some request had an unknown outcome.
@@ -219,9 +80,9 @@ class State:
     waits: int = 0
     stale: int = 0
     not_before: float = -math.inf
-    asked_at: float = math.inf
+    asked_at: Mapping[str, float] = field(default_factory=dict)
     asks: int = 0
-    ready: Mapping[Pool, float] = field(default_factory=dict)
+    ready: Mapping[tuple[str, Pool], float] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     fatal: Refusal | None = None
     unknown: bool = False
@@ -288,18 +149,63 @@ def next_step(wish: Wish, state: State, instances: Iterable[Instance], now: floa
 
 
 def _new_request(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> Step:
-    usable = [pool for pool in fitting_pools(wish, seen) if _ready(state, pool) < math.inf]
-    if not usable:
+    wanted = _wanted(wish, state, seen, now)
+    usable = {market: _usable(wish, state, seen, market) for market in wanted}
+    # What no pool will give during this run need not be begun: the rest would be taken back in the end.
+    attainable = units(wish, seen) + sum(count for market, count in wanted.items() if usable[market])
+    if attainable < wish.required or not any(usable.values()):
         return Step(Do.FAIL)
-    # One last request to all of them when the time is over, so that a wait is never for nothing.
-    last_try = state.asked_at < state.deadline <= now
-    pools = tuple(pool for pool in usable if last_try or _ready(state, pool) <= now)
-    if pools:
-        return Step(Do.ASK, request=Request(pools, missing(wish, seen), state.attempt))
+    for market, count in wanted.items():
+        pools = _askable(state, market, usable[market], now)
+        if pools:
+            return Step(Do.ASK, request=_request(wish, state, seen, Request(pools, count, market=market)))
     if now >= state.deadline:
         return Step(Do.FAIL)
-    until = min(state.deadline, *(_ready(state, pool) for pool in usable))
-    return Step(Do.SLEEP, seconds=until - now)
+    times = [_ready(state, market, pool) for market in wanted for pool in usable[market]]
+    return Step(Do.SLEEP, seconds=min(state.deadline, *times) - now)
+
+
+def _request(wish: Wish, state: State, seen: tuple[Instance, ...], request: Request) -> Request:
+    """Return the request with its number, and with the number of its instance when it can only be one."""
+    single = request.capacity == 1 and all(pool.weight == 1 for pool in request.pools)
+    index = lowest_free(seen) if wish.index_tag and single else None
+    return replace(request, attempt=state.attempt, index=index)
+
+
+def shares(wish: Wish, instances: Iterable[Instance]) -> dict[str, int]:
+    """Return the units that have to be asked for by market, those that are asked for first at the front."""
+    seen = tuple(instances)
+    total = missing(wish, seen)
+    base = units(wish, (instance for instance in seen if instance.lifecycle != SPOT))
+    on_demand = total if wish.market == ON_DEMAND else min(total, max(wish.on_demand - base, 0))
+    return {market: count for market, count in ((ON_DEMAND, on_demand), (SPOT, total - on_demand)) if count}
+
+
+def _wanted(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> dict[str, int]:
+    """Return ``shares``, with On-Demand for what Spot will not give any more, if that is wanted."""
+    wanted = shares(wish, seen)
+    if not wish.fallback or SPOT not in wanted or not _exhausted(wish, state, seen, now):
+        return wanted
+    return {ON_DEMAND: sum(wanted.values())}
+
+
+def _exhausted(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> bool:
+    """Say whether Spot will give nothing: no pool will do during this run, or the time is over and all were asked."""
+    usable = _usable(wish, state, seen, SPOT)
+    return not usable or (now >= state.deadline and not _askable(state, SPOT, usable, now))
+
+
+def _usable(wish: Wish, state: State, seen: tuple[Instance, ...], market: str) -> tuple[Pool, ...]:
+    return tuple(pool for pool in fitting_pools(wish, seen) if _ready(state, market, pool) < math.inf)
+
+
+def _askable(state: State, market: str, usable: tuple[Pool, ...], now: float) -> tuple[Pool, ...]:
+    """Return the pools to ask now: each once, then again after its cool-down until the time is over."""
+    # One last request to all of them when the time is over, so that a wait is never for nothing.
+    if state.asked_at.get(market, math.inf) < state.deadline <= now:
+        return usable
+    latest = now if now < state.deadline else -math.inf
+    return tuple(pool for pool in usable if _ready(state, market, pool) <= latest)
 
 
 def fitting_pools(wish: Wish, instances: Iterable[Instance]) -> tuple[Pool, ...]:
@@ -326,7 +232,7 @@ def absorb(wish: Wish, state: State, request: Request, answer: Answer, now: floa
         answer: What came of it.
         now: When the answer came.
     """
-    state = replace(state, asked_at=now, asks=state.asks + 1)
+    state = replace(state, asked_at={**state.asked_at, request.market: now}, asks=state.asks + 1)
     if answer.error and answer.error.kind in (ErrorClass.RETRY, ErrorClass.WAIT):
         return _repeat(state, request, answer.error, now)
     state = replace(state, pending=None, repeats=0, attempt=request.attempt + 1)
@@ -335,7 +241,7 @@ def absorb(wish: Wish, state: State, request: Request, answer: Answer, now: floa
     if answer.error and _stops_all(answer.error):
         return replace(state, refusals=(*state.refusals, answer.error), fatal=answer.error)
     if answer.error:
-        refusals = tuple(replace(answer.error, pool=pool) for pool in request.pools)
+        refusals = tuple(replace(answer.error, pool=pool, market=request.market) for pool in request.pools)
         return _refused(wish, state, refusals, now)
     return _refused(wish, state, answer.refusals, now)
 
@@ -374,7 +280,8 @@ def _refused(wish: Wish, state: State, refusals: tuple[Refusal, ...], now: float
         # A fleet that failed for a fault or for something not yet visible is worth asking again soon.
         again = _again(wish, refusal, now, pause=max(FAULT_PAUSE_S, 2.0**waits))
         for pool in _concerned(wish, refusal):
-            ready[pool] = max(again, ready.get(pool, again))
+            key = (refusal.market, pool)
+            ready[key] = max(again, ready.get(key, again))
     return replace(state, ready=ready, waits=waits)
 
 
@@ -410,8 +317,8 @@ def _same_place(one: Pool, other: Pool) -> bool:
     return one.zone == other.zone
 
 
-def _ready(state: State, pool: Pool) -> float:
-    return state.ready.get(pool, -math.inf)
+def _ready(state: State, market: str, pool: Pool) -> float:
+    return state.ready.get((market, pool), -math.inf)
 
 
 def surplus(
@@ -440,78 +347,3 @@ def surplus(
 
 def _seniority(instance: Instance, last: bool) -> tuple[bool, str, str]:
     return (last, instance.launch_time or "9999", instance.instance_id)
-
-
-def problems(params: Mapping[str, Any]) -> list[str]:
-    """Return every mistake in the module's options, as one sentence each.
-
-    Args:
-        params: The options after the argument spec was applied.
-    """
-    found = _tag_problems(params["tags"] or {}, needs_generation=params["state"] == "present")
-    if params["state"] == "present":
-        found += _template_problems(params["launch_template"] or {})
-        found += _pool_problems(params["overrides"] or [])
-        found += _number_problems(params)
-    return found
-
-
-def _tag_problems(tags: Mapping[str, Any], *, needs_generation: bool) -> list[str]:
-    needed = ["spot:experiment"] + (["spot:generation"] if needs_generation else [])
-    found = [f"tags: the tag {key} is missing; it is the identity of the fleet" for key in needed if not tags.get(key)]
-    found += [f"tags: {key}: AWS reserves the prefix aws:" for key in tags if str(key).lower().startswith("aws:")]
-    found += [f"tags: {key}: a key has at most 128 characters" for key in tags if len(str(key)) > 128]
-    found += [f"tags: {key}: a value has at most 256 characters" for key in tags if len(str(tags[key])) > 256]
-    if len(tags) > 50:
-        found.append(f"tags: {len(tags)} tags, AWS allows 50")
-    return found
-
-
-def _template_problems(template: Mapping[str, Any]) -> list[str]:
-    if bool(template.get("id")) == bool(template.get("name")):
-        return ["launch_template: give exactly one of id and name"]
-    return []
-
-
-def _pool_problems(overrides: list[Mapping[str, Any]]) -> list[str]:
-    if not overrides:
-        return ["overrides: give at least one instance type"]
-    found = [f"overrides: {len(overrides)} entries, AWS allows 300"] if len(overrides) > 300 else []
-    keys = [(item["instance_type"], item.get("subnet_id"), item.get("availability_zone")) for item in overrides]
-    weights: dict[str, set[int]] = {}
-    for index, item in enumerate(overrides):
-        found += [f"overrides[{index}].{text}" for text in _override_problems(item)]
-        if keys[index] in keys[:index]:
-            found.append(f"overrides[{index}]: the same pool as overrides[{keys.index(keys[index])}]")
-        weights.setdefault(item["instance_type"], set()).add(item.get("weighted_capacity") or 1)
-    found += [f"overrides: {name} has different weights" for name, values in weights.items() if len(values) > 1]
-    return found
-
-
-def _override_problems(item: Mapping[str, Any]) -> list[str]:
-    found = []
-    if "." not in item["instance_type"]:
-        found.append(f"instance_type: {item['instance_type']!r} is not an instance type such as g5.xlarge")
-    if "," in (item.get("subnet_id") or ""):
-        found.append("subnet_id: type instant takes one subnet for each override")
-    price, weight = item.get("max_price"), item.get("weighted_capacity")
-    if price is not None and price <= 0.001:
-        found.append(f"max_price: {price} is not more than 0.001 USD per hour")
-    if weight is not None and weight < 1:
-        found.append(f"weighted_capacity: {weight} is less than 1")
-    return found
-
-
-def _number_problems(params: Mapping[str, Any]) -> list[str]:
-    target, minimum, token = params["target_capacity"], params["min_target_capacity"], params["client_token"] or ""
-    found = []
-    if not 1 <= target <= 10000:
-        found.append(f"target_capacity: {target} is not between 1 and 10000")
-    if minimum is not None and not 1 <= minimum <= target:
-        found.append(f"min_target_capacity: {minimum} is not between 1 and target_capacity ({target})")
-    found += [f"{key}: {params[key]} is negative" for key in ("wait_timeout", "cooldown") if params[key] < 0]
-    if params["max_total_price"] is not None and params["max_total_price"] <= 0:
-        found.append(f"max_total_price: {params['max_total_price']} is not more than 0")
-    if len(token) > 64 or not token.isascii():
-        found.append("client_token: at most 64 ASCII characters")
-    return found

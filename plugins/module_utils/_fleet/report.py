@@ -16,7 +16,8 @@ from .._aws_errors import (
     no_permission,
     quota_hint,
 )
-from .plan import Instance, Refusal, State, Wish, fitting_pools, missing, units
+from .plan import State, fitting_pools, missing, units
+from .values import ON_DEMAND, SPOT, Instance, Refusal, Wish
 
 PRICE_CODES = frozenset({"SpotMaxPriceTooLow"})
 
@@ -47,9 +48,9 @@ def failure_message(wish: Wish, state: State, instances: Iterable[Instance], now
 
 def _headline(wish: Wish, seen: tuple[Instance, ...]) -> str:
     noun = "instance" if wish.target == 1 else "instances"
-    return (
-        f"Could not launch {missing(wish, seen)} of {wish.target} {wish.market} {noun} of experiment {wish.experiment}"
-    )
+    mixed = wish.market == SPOT and (wish.on_demand or wish.fallback)
+    market = f"{SPOT} and {ON_DEMAND}" if mixed else wish.market
+    return f"Could not launch {missing(wish, seen)} of {wish.target} {market} {noun} of experiment {wish.experiment}"
 
 
 def _summary(wish: Wish, state: State, seen: tuple[Instance, ...], now: float) -> str:
@@ -90,19 +91,15 @@ def ranked(state: State) -> list[Refusal]:
     unique = dict.fromkeys(state.refusals)
     if state.fatal:
         unique.setdefault(state.fatal)
-        return sorted(unique, key=lambda refusal: (refusal != state.fatal, rank(refusal), _label(refusal)))
-    return sorted(unique, key=lambda refusal: (rank(refusal), _label(refusal)))
+        return sorted(unique, key=lambda refusal: (refusal != state.fatal, rank(refusal), refusal.label))
+    return sorted(unique, key=lambda refusal: (rank(refusal), refusal.label))
 
 
 def table(refusals: Iterable[Refusal]) -> list[str]:
     """Return one aligned line for each refusal."""
-    rows = [(_label(refusal), f"{refusal.code}: {' '.join(refusal.message.split())}") for refusal in refusals]
+    rows = [(refusal.label, f"{refusal.code}: {' '.join(refusal.message.split())}") for refusal in refusals]
     width = max((len(label) for label, _text in rows), default=0)
     return [f"  {label:<{width}} -> {text}" for label, text in rows]
-
-
-def _label(refusal: Refusal) -> str:
-    return refusal.pool.label if refusal.pool else "all pools"
 
 
 def _advice(wish: Wish, causes: list[Refusal], state: State) -> str:

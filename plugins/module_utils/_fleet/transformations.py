@@ -21,7 +21,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 )
 
 from .._aws_errors import plain_message
-from .plan import LIVE_STATES, Instance, Pool, Refusal, Request, Wish, kind_of
+from .index import index_from
+from .plan import kind_of
+from .values import LIVE_STATES, SPOT, Instance, Pool, Refusal, Request, Wish
 
 FLEET_TAG = "aws:ec2:fleet-id"
 TOKEN_LENGTH = 40
@@ -46,7 +48,6 @@ def wish_from_params(params: Mapping[str, Any]) -> Wish:
     """Return what is wanted from the module's options, which must be free of problems (see ``plan.problems``)."""
     template = params["launch_template"]
     target, minimum = params["target_capacity"], params["min_target_capacity"]
-    spot = params["default_target_capacity_type"] == "spot"
     tags = {str(key): str(value) for key, value in params["tags"].items()}
     return Wish(
         experiment=tags["spot:experiment"],
@@ -56,7 +57,10 @@ def wish_from_params(params: Mapping[str, Any]) -> Wish:
         target=target,
         required=minimum or (target if params["all_or_nothing"] else 1),
         market=params["default_target_capacity_type"],
-        allocation_strategy=params["allocation_strategy" if spot else "on_demand_allocation_strategy"],
+        on_demand=params["on_demand_target_capacity"],
+        fallback=params["on_demand_fallback"],
+        allocation_strategy=params["allocation_strategy"],
+        on_demand_allocation_strategy=params["on_demand_allocation_strategy"],
         interruption_behavior=params["interruption_behavior"],
         single_instance_type=params["single_instance_type"],
         single_zone=params["single_availability_zone"],
@@ -65,6 +69,9 @@ def wish_from_params(params: Mapping[str, Any]) -> Wish:
         client_token=params["client_token"] or "",
         wait=float(params["wait_timeout"] if params["wait"] else 0),
         cooldown=float(params["cooldown"]),
+        all_generations=params["scope"] == "experiment",
+        excluded=frozenset(params["exclude_instance_ids"]),
+        index_tag=params["index_tag"] or "",
         kind=params["type"],
     )
 
@@ -85,27 +92,34 @@ def create_fleet_request(wish: Wish, request: Request) -> dict[str, Any]:
         "Type": wish.kind,
         "TargetCapacitySpecification": {
             "TotalTargetCapacity": request.capacity,
-            "DefaultTargetCapacityType": wish.market,
+            "DefaultTargetCapacityType": request.market,
         },
-        ("SpotOptions" if wish.market == "spot" else "OnDemandOptions"): _options(wish, request),
+        ("SpotOptions" if request.market == SPOT else "OnDemandOptions"): _options(wish, request),
         "LaunchTemplateConfigs": [
             {
                 "LaunchTemplateSpecification": dict(wish.launch_template),
-                "Overrides": [_override(wish, pool) for pool in sorted(request.pools, key=_pool_order)],
+                "Overrides": [_override(request, pool) for pool in sorted(request.pools, key=_pool_order)],
             }
         ],
         "TagSpecifications": [
-            {"ResourceType": kind, "Tags": ansible_dict_to_boto3_tag_list(dict(sorted(wish.tags.items())))}
-            for kind in ("fleet", "instance")
+            {"ResourceType": kind, "Tags": ansible_dict_to_boto3_tag_list(dict(sorted(tags.items())))}
+            for kind, tags in (("fleet", wish.tags), ("instance", _instance_tags(wish, request)))
         ],
     }
     return {**params, "ClientToken": client_token(wish, request, params)}
 
 
+def _instance_tags(wish: Wish, request: Request) -> Mapping[str, str]:
+    return wish.tags if request.index is None else {**wish.tags, wish.index_tag: str(request.index)}
+
+
 def _options(wish: Wish, request: Request) -> dict[str, Any]:
-    options: dict[str, Any] = {"AllocationStrategy": wish.allocation_strategy}
-    if wish.market == "spot":
-        options["InstanceInterruptionBehavior"] = wish.interruption_behavior
+    options: dict[str, Any] = {"AllocationStrategy": wish.on_demand_allocation_strategy}
+    if request.market == SPOT:
+        options = {
+            "AllocationStrategy": wish.allocation_strategy,
+            "InstanceInterruptionBehavior": wish.interruption_behavior,
+        }
     if wish.single_instance_type:
         options["SingleInstanceType"] = True
     if wish.single_zone:
@@ -119,14 +133,14 @@ def _options(wish: Wish, request: Request) -> dict[str, Any]:
     return options
 
 
-def _override(wish: Wish, pool: Pool) -> dict[str, Any]:
+def _override(request: Request, pool: Pool) -> dict[str, Any]:
     override: dict[str, Any] = {"InstanceType": pool.instance_type}
     if pool.subnet_id:
         # The subnet decides the zone; AWS refuses a zone that disagrees.
         override["SubnetId"] = pool.subnet_id
     elif pool.zone:
         override["AvailabilityZone"] = pool.zone
-    if pool.max_price is not None and wish.market == "spot":
+    if pool.max_price is not None and request.market == SPOT:
         override["MaxPrice"] = _decimal(pool.max_price)
     if pool.priority is not None:
         override["Priority"] = float(pool.priority)
@@ -148,8 +162,14 @@ def client_token(wish: Wish, request: Request, params: Mapping[str, Any]) -> str
     return base64.b32encode(digest).decode().rstrip("=").lower()[:TOKEN_LENGTH]
 
 
-def instance_from_boto(instance: Mapping[str, Any]) -> Instance:
-    """Return an instance from an entry of DescribeInstances."""
+def instance_from_boto(instance: Mapping[str, Any], index_tag: str = "") -> Instance:
+    """Return an instance from an entry of DescribeInstances.
+
+    Args:
+        instance: The entry.
+        index_tag: The tag that holds its number.
+    """
+    tags = boto3_tag_list_to_ansible_dict(instance.get("Tags"))
     launched = instance.get("LaunchTime")
     reason = instance.get("StateReason") or {}
     return Instance(
@@ -160,8 +180,10 @@ def instance_from_boto(instance: Mapping[str, Any]) -> Instance:
         lifecycle=instance.get("InstanceLifecycle", "on-demand"),
         state=(instance.get("State") or {}).get("Name", "pending"),
         launch_time=launched.astimezone(timezone.utc).isoformat() if isinstance(launched, datetime) else "",
-        fleet_id=boto3_tag_list_to_ansible_dict(instance.get("Tags")).get(FLEET_TAG, ""),
+        fleet_id=tags.get(FLEET_TAG, ""),
         reason=str(reason.get("Message") or reason.get("Code") or ""),
+        generation=tags.get("spot:generation", ""),
+        index=index_from(tags.get(index_tag)) if index_tag else None,
     )
 
 
@@ -193,7 +215,8 @@ def refusals_from_answer(answer: Mapping[str, Any], request: Request) -> tuple[R
     for error in answer.get("Errors") or []:
         code, message = error.get("ErrorCode", "UnknownError"), plain_message(error.get("ErrorMessage", ""))
         override = (error.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
-        refusal = Refusal(pool_of(override, request.pools), code, message, kind_of(code, message))
+        pool = pool_of(override, request.pools)
+        refusal = Refusal(pool, code, message, kind_of(code, message), market=request.market)
         found[refusal] = None
     return tuple(found)
 
@@ -259,43 +282,6 @@ def fleets_to_delete(fleets: Iterable[Mapping[str, Any]], generation: str = "") 
 def _is_of(fleet: Mapping[str, Any], generation: str) -> bool:
     tagged = boto3_tag_list_to_ansible_dict(fleet.get("Tags")).get("spot:generation", generation)
     return not generation or tagged == generation
-
-
-def instance_result(instance: Instance) -> dict[str, Any]:
-    """Return an instance as the module returns it."""
-    return {
-        "instance_id": instance.instance_id,
-        "instance_type": instance.instance_type,
-        "zone": instance.zone,
-        "lifecycle": instance.lifecycle,
-        "subnet_id": instance.subnet_id,
-        "state": instance.state,
-    }
-
-
-def refusal_result(refusal: Refusal) -> dict[str, Any]:
-    """Return a refusal as the module returns it."""
-    pool = refusal.pool or Pool("")
-    return {
-        "pool": pool.label,
-        "instance_type": pool.instance_type,
-        "zone": pool.zone,
-        "subnet_id": pool.subnet_id,
-        "code": refusal.code,
-        "message": refusal.message,
-        "class": refusal.kind.value,
-    }
-
-
-def diff_entry(instances: Iterable[Instance], new: int = 0) -> dict[str, Any]:
-    """Return one side of the diff: the fleet's instances by id, type and zone, and how many are still to come."""
-    entry: dict[str, Any] = {
-        "instances": [
-            f"{instance.instance_id} {instance.instance_type} {instance.zone}".rstrip()
-            for instance in sorted(instances, key=lambda item: item.instance_id)
-        ]
-    }
-    return {**entry, "to_launch": new} if new else entry
 
 
 def _pool_order(pool: Pool) -> tuple[str, str, str]:

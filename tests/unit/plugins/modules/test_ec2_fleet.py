@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,6 +169,7 @@ def test_request_has_exactly_these_parameters(run: Module, wire: Wire) -> None:
             "lifecycle": "spot",
             "subnet_id": "subnet-1",
             "state": "running",
+            "rank": None,
         }
     ]
 
@@ -462,6 +464,105 @@ def test_on_demand_request(run: Module, wire: Wire) -> None:
     assert request["OnDemandOptions.AllocationStrategy"] == "lowest-price"
     assert request["OnDemandOptions.MaxTotalPrice"] == "1.5"
     assert not [key for key in request if key.startswith("SpotOptions")]
+
+
+TWO = instances(("i-1", "g5.xlarge", "us-east-1a"), ("i-2", "g5.xlarge", "us-east-1a"))
+
+
+def tagged(wire: Wire) -> list[tuple[str, str, str]]:
+    return [(call["ResourceId.1"], call["Tag.1.Key"], call["Tag.1.Value"]) for call in wire.of("CreateTags")]
+
+
+def test_instances_are_numbered_each_with_one_call(run: Module, wire: Wire, clock: FakeClock) -> None:
+    wire.script("DescribeInstances", NOTHING, TWO)
+    wire.script("CreateFleet", fleet("i-1", "i-2"))
+    wire.script("CreateTags", error("InvalidInstanceID.NotFound"), xml("<return>true</return>"))
+
+    result = run(target_capacity=2, index_tag="spot:rank", diff=True, **PRESENT)
+
+    # The first was not known yet at first.
+    assert tagged(wire) == [("i-1", "spot:rank", "0"), ("i-2", "spot:rank", "1"), ("i-1", "spot:rank", "0")]
+    assert clock.slept == [1]
+    assert [item["rank"] for item in result["fleet"]["instances"]] == [0, 1]
+    assert result["diff"]["after"]["instances"][1] == "i-2 g5.xlarge us-east-1a rank 1"
+
+
+def test_only_instance_has_its_number_from_the_start(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", NOTHING, ONE)
+    wire.script("CreateFleet", fleet("i-1"))
+
+    run(index_tag="spot:rank", **PRESENT)
+
+    (request,) = wire.of("CreateFleet")
+    assert request["TagSpecification.2.Tag.4.Key"] == "spot:rank"
+    assert request["TagSpecification.2.Tag.4.Value"] == "0"
+
+
+def test_number_that_cannot_be_written_fails_and_leaves_the_instances(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", NOTHING, TWO)
+    wire.script("CreateFleet", fleet("i-1", "i-2"))
+    wire.script("CreateTags", error("UnauthorizedOperation", "You are not authorized", status=403))
+
+    result = run(target_capacity=2, index_tag="spot:rank", **PRESENT)
+
+    assert result["failed"] is True
+    assert result["changed"] is True
+    assert "ec2:CreateTags is not allowed" in result["msg"]
+    assert result["fleet"]["launched"] == ["i-1", "i-2"]
+    assert wire.of("TerminateInstances") == []
+
+
+def test_missing_numbers_are_predicted_then_written_though_nothing_is_launched(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", TWO)
+
+    predicted = run(check=True, target_capacity=2, index_tag="spot:rank", **PRESENT)
+    assert wire.of("CreateTags") == []
+    result = run(target_capacity=2, index_tag="spot:rank", **PRESENT)
+
+    assert predicted == result
+    assert result["changed"] is True
+    assert len(wire.of("CreateTags")) == 2
+    assert wire.of("CreateFleet") == []
+
+
+def test_scope_and_excluded_instances(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", TWO)
+
+    result = run(check=True, target_capacity=2, scope="experiment", exclude_instance_ids=["i-1"], **PRESENT)
+
+    (params,) = wire.of("DescribeInstances")
+    assert "tag:spot:generation" not in params.values()
+    assert result["fleet"]["missing"] == 1
+    assert [item["instance_id"] for item in result["fleet"]["instances"]] == ["i-2"]
+
+
+def test_on_demand_base_and_fallback_are_requests_of_their_own(run: Module, wire: Wire, clock: FakeClock) -> None:
+    base = replace(ONE, body=ONE.body.replace("<instanceLifecycle>spot</instanceLifecycle>", ""))
+    both = replace(TWO, body=TWO.body.replace("<instanceLifecycle>spot</instanceLifecycle>", ""))
+    wire.script("DescribeInstances", NOTHING, base, base, base, both)
+    refused = fleet(errors=(NO_CAPACITY_1, NO_CAPACITY_2))
+    wire.script("CreateFleet", fleet("i-1"), refused, fleet("i-2"))
+
+    result = run(target_capacity=2, on_demand_target_capacity=1, on_demand_fallback=True, wait=False, **PRESENT)
+
+    markets = [call["TargetCapacitySpecification.DefaultTargetCapacityType"] for call in wire.of("CreateFleet")]
+    assert markets == ["on-demand", "spot", "on-demand"]
+    assert [item["lifecycle"] for item in result["fleet"]["instances"]] == ["on-demand", "on-demand"]
+    assert {item["market"] for item in result["fleet"]["errors"]} == {"spot"}
+
+
+def test_progress_is_told_in_a_file_as_it_happens(run: Module, wire: Wire, tmp_path: Any) -> None:
+    wire.script("DescribeInstances", NOTHING, NOTHING, NOTHING, NOTHING, ONE)
+    wire.script("CreateFleet", fleet(errors=(NO_CAPACITY_1,)), fleet(errors=(NO_CAPACITY_2,)), fleet("i-1"))
+
+    run(wait_timeout=260, cooldown=40, progress_file=str(tmp_path / "progress"), **PRESENT)
+
+    assert (tmp_path / "progress").read_text().splitlines() == [
+        "g5.xlarge in us-east-1a (subnet-1): no capacity (InsufficientInstanceCapacity), asking the others",
+        "g4dn.xlarge in us-east-1b (subnet-2): no capacity (InsufficientInstanceCapacity)",
+        "waiting 40 s, 4:20 left",
+        "launched 1 of 1: i-1 g5.xlarge us-east-1a",
+    ]
 
 
 def test_absent_terminates_instances_and_deletes_fleets(run: Module, wire: Wire) -> None:

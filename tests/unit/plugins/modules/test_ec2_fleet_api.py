@@ -245,6 +245,69 @@ def test_two_runs_at_once_launch_once(api: Api, present: dict[str, Any], same_to
     assert len(first) == 3
 
 
+def ranks(api: Api) -> dict[str, str]:
+    """Instance id and number of all that are alive."""
+    tags = {item["InstanceId"]: {tag["Key"]: tag["Value"] for tag in item["Tags"]} for item in api.alive()}
+    return {instance_id: found["spot:rank"] for instance_id, found in tags.items()}
+
+
+def test_numbers_are_stable_across_generations(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    numbered = {**present, "index_tag": "spot:rank", "target_capacity": 4, "scope": "experiment"}
+    run(numbered)
+    first = ranks(api)
+    assert sorted(first.values()) == ["0", "1", "2", "3"]
+    api.control("calls", "DELETE")
+    assert run(numbered)["changed"] is False
+    assert api.changes() == []
+    dead, marked = (next(name for name, rank in first.items() if rank == wanted) for wanted in "13")
+    api.ec2.terminate_instances(InstanceIds=[dead])
+    api.control("calls", "DELETE")
+
+    second = {**numbered, "tags": {**TAGS, "spot:generation": "2"}, "exclude_instance_ids": [marked]}
+    result = run(second)
+
+    assert len(result["fleet"]["launched"]) == 2
+    assert api.changes() == ["CreateFleet", "CreateTags", "CreateTags"]
+    assert sorted(item["rank"] for item in result["fleet"]["instances"]) == [0, 1, 2, 3]
+    after = ranks(api)
+    assert {after[name] for name in result["fleet"]["launched"]} == {"1", "3"}
+    kept = set(first) - {dead, marked}
+    assert {after[name] for name in kept} == {"0", "2"}
+    assert run(second)["changed"] is False
+
+
+def test_instance_that_replaces_one_is_numbered_at_its_launch(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    numbered = {**present, "index_tag": "spot:rank", "target_capacity": 2}
+    run(numbered)
+    lost = next(name for name, rank in ranks(api).items() if rank == "0")
+    api.ec2.terminate_instances(InstanceIds=[lost])
+    api.control("calls", "DELETE")
+
+    run(numbered)
+
+    assert api.changes() == ["CreateFleet"]
+    assert sorted(ranks(api).values()) == ["0", "1"]
+
+
+def test_on_demand_base(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    result = run(present, target_capacity=3, on_demand_target_capacity=1)
+    again = run(present, target_capacity=3, on_demand_target_capacity=1)
+
+    assert sorted(item["lifecycle"] for item in result["fleet"]["instances"]) == ["on-demand", "spot", "spot"]
+    assert api.changes() == ["CreateFleet", "CreateFleet"]
+    assert again["changed"] is False
+
+
+def test_on_demand_takes_the_place_of_spot_that_cannot_be_had(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("capacity", market="spot", count=0)
+
+    assert run(present)["failed"] is True
+    result = run(present, on_demand_fallback=True)
+
+    assert [item["lifecycle"] for item in result["fleet"]["instances"]] == ["on-demand"]
+    assert {item["market"] for item in result["fleet"]["errors"]} == {"spot"}
+
+
 def test_absent_removes_instances_and_fleets(run: Runner, api: Api, present: dict[str, Any]) -> None:
     launched = run(present, target_capacity=2)["fleet"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +14,13 @@ from hypothesis import strategies as st
 from ansible_collections.experiments.spot.plugins.module_utils._aws_errors import ErrorClass
 from ansible_collections.experiments.spot.plugins.module_utils._fleet import plan
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.launch import launch
-from ansible_collections.experiments.spot.plugins.module_utils._fleet.plan import (
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.plan import Do, State, Step
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.values import (
     Answer,
-    Do,
     Instance,
     Pool,
     Refusal,
     Request,
-    State,
-    Step,
     Wish,
 )
 
@@ -292,58 +290,98 @@ def test_surplus_of_two_runs_leaves_the_target() -> None:
     assert sorted((*first, *second)) == ["i-3", "i-4", "i-5"]
 
 
-GOOD: dict[str, Any] = {
-    "state": "present",
-    "tags": {"spot:experiment": "x", "spot:generation": "1"},
-    "launch_template": {"name": "x", "id": None, "version": "1"},
-    "overrides": [{"instance_type": "g5.xlarge"}],
-    "target_capacity": 1,
-    "min_target_capacity": None,
-    "client_token": None,
-    "wait_timeout": 0,
-    "cooldown": 0,
-    "max_total_price": None,
-}
+BASE = replace(WISH, target=3, required=3, on_demand=1)
+FALLBACK = replace(WISH, fallback=True)
+
+
+def on_demand(number: int) -> Instance:
+    return replace(instance(number), lifecycle="on-demand")
 
 
 @pytest.mark.parametrize(
-    ("change", "part"),
+    ("wish", "seen", "shares"),
     [
-        ({"tags": {"spot:experiment": "x"}}, "spot:generation is missing"),
-        ({"tags": {**GOOD["tags"], "aws:x": "1"}}, "reserves the prefix aws:"),
-        ({"tags": {**GOOD["tags"], "k" * 129: "1"}}, "at most 128"),
-        ({"tags": {**GOOD["tags"], "k": "v" * 257}}, "at most 256"),
-        ({"tags": {**GOOD["tags"], **{str(number): "" for number in range(49)}}}, "51 tags"),
-        ({"launch_template": None}, "exactly one of id and name"),
-        ({"overrides": None}, "at least one instance type"),
-        ({"overrides": [{"instance_type": f"g5.{number}xlarge"} for number in range(301)]}, "301 entries"),
-        ({"overrides": [{"instance_type": "g5.xlarge", "subnet_id": "subnet-1,subnet-2"}]}, "one subnet"),
-        ({"overrides": [{"instance_type": "g5.xlarge", "weighted_capacity": 0}]}, "less than 1"),
-        (
-            {
-                "overrides": [
-                    {"instance_type": "g5.xlarge", "subnet_id": "a", "weighted_capacity": 2},
-                    {"instance_type": "g5.xlarge", "subnet_id": "b"},
-                ]
-            },
-            "different weights",
-        ),
-        ({"min_target_capacity": 2}, "min_target_capacity: 2 is not between 1 and target_capacity (1)"),
-        ({"client_token": "x" * 65}, "64 ASCII"),
-        ({"client_token": "ü"}, "64 ASCII"),
-        ({"max_total_price": 0.0}, "max_total_price"),
-        ({"cooldown": -1}, "cooldown: -1 is negative"),
+        (WISH, [], {"spot": 1}),
+        (replace(WISH, market="on-demand"), [], {"on-demand": 1}),
+        (BASE, [], {"on-demand": 1, "spot": 2}),
+        (BASE, [on_demand(1)], {"spot": 2}),
+        (BASE, [instance(1)], {"on-demand": 1, "spot": 1}),
+        (BASE, [instance(1), instance(2)], {"on-demand": 1}),
+        # More On-Demand than the base, as after a fallback.
+        (BASE, [on_demand(1), on_demand(2)], {"spot": 1}),
+        (BASE, [instance(1), instance(2), instance(3)], {}),
     ],
 )
-def test_problems(change: dict[str, Any], part: str) -> None:
-    assert plan.problems(GOOD) == []
-    (problem,) = plan.problems({**GOOD, **change})
-    assert part in problem
+def test_shares(wish: Wish, seen: list[Instance], shares: dict[str, int]) -> None:
+    assert plan.shares(wish, seen) == shares
+    assert list(plan.shares(wish, seen)) == list(shares)
 
 
-def test_absent_needs_only_the_experiment() -> None:
-    params = {**GOOD, "state": "absent", "tags": {"spot:experiment": "x"}, "launch_template": None, "overrides": None}
-    assert plan.problems(params) == []
+def test_base_is_asked_first_then_spot() -> None:
+    first = plan.next_step(BASE, START, (), 0.0)
+    assert first.request == Request((A, B, C), 1, 0, "on-demand")
+    state = plan.absorb(BASE, START, first.request, Answer("f", (on_demand(1),)), 0.0)
+    assert plan.next_step(BASE, state, (on_demand(1),), 0.0).request == Request((A, B, C), 2, 1, "spot")
+
+
+def test_refusal_concerns_one_market_only() -> None:
+    request = Request((A, B, C), 1, 0, "on-demand")
+    refusals = tuple(replace(refused(pool, "InsufficientInstanceCapacity"), market="on-demand") for pool in (A, B, C))
+    state = plan.absorb(BASE, START, request, Answer("f", (), refusals), 0.0)
+    assert plan.next_step(BASE, state, (), 0.0).request == Request((A, B, C), 2, 1, "spot")
+
+
+def test_nothing_is_begun_when_the_base_cannot_be_had() -> None:
+    request = Request((A, B, C), 1, 0, "on-demand")
+    refusals = tuple(replace(refused(pool, "VcpuLimitExceeded"), market="on-demand") for pool in (A, B, C))
+    state = plan.absorb(BASE, START, request, Answer("f", (), refusals), 0.0)
+    assert plan.next_step(BASE, state, (), 0.0) == Step(Do.FAIL)
+    # Unless less is enough.
+    few = replace(BASE, required=1)
+    assert plan.next_step(few, state, (), 0.0).request == Request((A, B, C), 2, 1, "spot")
+
+
+def test_fallback_comes_when_the_time_is_over_and_each_pool_is_asked_once() -> None:
+    state = after(*(refused(pool, "InsufficientInstanceCapacity") for pool in (A, B, C)), now=280.0)
+    assert plan.next_step(FALLBACK, state, (), 280.0) == Step(Do.SLEEP, seconds=20.0)
+    last = plan.next_step(FALLBACK, state, (), 300.0)
+    assert last.request == Request((A, B, C), 1, 1, "spot")
+    refusals = tuple(refused(pool, "InsufficientInstanceCapacity") for pool in (A, B, C))
+    state = plan.absorb(FALLBACK, state, last.request, Answer("f", (), refusals), 301.0)
+    step = plan.next_step(FALLBACK, state, (), 301.0)
+    assert step.request == Request((A, B, C), 1, 2, "on-demand")
+    refusals = (replace(refused(A, "InsufficientInstanceCapacity"), market="on-demand"),)
+    state = plan.absorb(FALLBACK, state, step.request, Answer("f", (), refusals), 302.0)
+    assert plan.next_step(FALLBACK, state, (), 302.0).request == Request((B, C), 1, 3, "on-demand")
+    refusals = tuple(replace(refused(pool, "InsufficientInstanceCapacity"), market="on-demand") for pool in (B, C))
+    state = plan.absorb(FALLBACK, state, Request((B, C), 1, 3, "on-demand"), Answer("f", (), refusals), 303.0)
+    assert plan.next_step(FALLBACK, state, (), 303.0) == Step(Do.FAIL)
+    assert plan.next_step(FALLBACK, state, (), 1000.0) == Step(Do.FAIL)
+
+
+def test_fallback_does_not_wait_when_spot_has_a_quota_of_0() -> None:
+    state = after(*(refused(pool, "MaxSpotInstanceCountExceeded") for pool in (A, B, C)))
+    assert plan.next_step(WISH, state, (), 0.0) == Step(Do.FAIL)
+    assert plan.next_step(FALLBACK, state, (), 0.0).request == Request((A, B, C), 1, 1, "on-demand")
+
+
+def test_no_fallback_when_the_caller_may_not_launch() -> None:
+    state = after(refused(A, "UnauthorizedOperation"))
+    assert plan.next_step(FALLBACK, state, (), 0.0) == Step(Do.FAIL)
+
+
+def test_short_cooldown_does_not_outlive_the_deadline() -> None:
+    wish = replace(WISH, cooldown=1.0)
+    refusals = tuple(refused(pool, "InsufficientInstanceCapacity") for pool in (A, B, C))
+    state = plan.absorb(wish, START, FIRST, Answer("f", (), refusals), 301.0)
+    assert plan.next_step(wish, state, (), 310.0) == Step(Do.FAIL)
+
+
+def test_single_instance_gets_its_number_at_creation() -> None:
+    wish = replace(WISH, index_tag="spot:rank", target=3)
+    seen = (replace(instance(1), index=0), replace(instance(2), index=2))
+    assert plan.next_step(wish, START, seen, 0.0).request == Request((A, B, C), 1, 0, "spot", 1)
+    assert plan.next_step(wish, START, seen[:1], 0.0).request == Request((A, B, C), 2, 0, "spot", None)
 
 
 class ScriptedFleet:
@@ -363,10 +401,20 @@ class ScriptedFleet:
         given, code, call = self.script.pop(0) if self.script else (0, "InsufficientInstanceCapacity", "")
         if call:
             return Answer(error=refused(None, call))
-        new = [instance(len(self.alive) + index) for index in range(min(given, request.capacity))]
+        new = [
+            replace(instance(len(self.alive) + index), lifecycle=request.market)
+            for index in range(min(given, request.capacity))
+        ]
         self.alive.update({item.instance_id: item for item in new})
-        refusals = () if len(new) == request.capacity else tuple(refused(pool, code) for pool in request.pools)
+        refusals = (
+            ()
+            if len(new) == request.capacity
+            else tuple(replace(refused(pool, code), market=request.market) for pool in request.pools)
+        )
         return Answer("fleet-1", tuple(new), refusals)
+
+    def number(self, numbers: Mapping[str, int]) -> dict[str, Any]:
+        raise AssertionError("a launch does not number")
 
     def terminate(self, instance_ids: Iterable[str]) -> None:
         for name in instance_ids:
@@ -396,11 +444,13 @@ CALLS = ["", "InternalError", "IdempotentParameterMismatch", "InsufficientInstan
     st.integers(1, 5),
     st.sampled_from([0.0, 10.0, 300.0]),
     st.booleans(),
+    st.fixed_dictionaries({"on_demand": st.integers(0, 1), "fallback": st.booleans()}),
 )
 def test_a_launch_ends_in_time_with_the_target_or_with_nothing(
-    script: list[tuple[int, str, str]], target: int, wait: float, all_or_nothing: bool
+    script: list[tuple[int, str, str]], target: int, wait: float, all_or_nothing: bool, markets: dict[str, Any]
 ) -> None:
-    wish = replace(WISH, target=target, required=target if all_or_nothing else 1, wait=wait)
+    required = target if all_or_nothing else 1
+    wish = replace(WISH, target=target, required=required, wait=wait, **markets)
     fleet, clock = ScriptedFleet(script), Clock()
 
     outcome = launch(fleet, wish, clock)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.experiments.spot.plugins.module_utils._fleet import transformations as shapes
-from ansible_collections.experiments.spot.plugins.module_utils._fleet.plan import Instance, Pool, Request, Wish
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.values import Instance, Pool, Request, Wish
 
 A = Pool("g5.xlarge", "subnet-1", "us-east-1a", max_price=0.5)
 B = Pool("g4dn.xlarge", "subnet-2", "us-east-1b", weight=2, priority=1)
@@ -44,10 +44,28 @@ def test_zone_is_sent_only_without_a_subnet() -> None:
 
 
 def test_on_demand_has_no_spot_options_and_no_spot_price() -> None:
-    result = params(replace(WISH, market="on-demand", allocation_strategy="prioritized"))
+    wish = replace(WISH, market="on-demand", on_demand_allocation_strategy="prioritized")
+    result = params(wish, replace(REQUEST, market="on-demand"))
     assert result["OnDemandOptions"] == {"AllocationStrategy": "prioritized"}
     assert "SpotOptions" not in result
     assert "MaxPrice" not in str(result)
+
+
+def test_on_demand_part_of_a_spot_fleet_is_asked_for_by_itself() -> None:
+    result = params(replace(WISH, on_demand=1), replace(REQUEST, market="on-demand"))
+    assert result["TargetCapacitySpecification"] == {
+        "TotalTargetCapacity": 1,
+        "DefaultTargetCapacityType": "on-demand",
+    }
+    assert result["OnDemandOptions"] == {"AllocationStrategy": "lowest-price"}
+    assert "SpotOptions" not in result
+    assert result["ClientToken"] != params()["ClientToken"]
+
+
+def test_number_of_the_only_instance_is_a_tag_of_the_instance_alone() -> None:
+    fleet, instance = params(replace(WISH, index_tag="spot:rank"), replace(REQUEST, index=3))["TagSpecifications"]
+    assert {"Key": "spot:rank", "Value": "3"} in instance["Tags"]
+    assert "spot:rank" not in str(fleet)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +219,12 @@ def test_instance_from_boto() -> None:
         "fleet-1",
         "taken back",
     )
+
+
+@pytest.mark.parametrize(("key", "index"), [("spot:rank", 3), ("", None), ("other", None), ("Name", None)])
+def test_number_of_an_instance(key: str, index: int | None) -> None:
+    tags = [{"Key": "spot:rank", "Value": "3"}, {"Key": "Name", "Value": "x"}]
+    assert shapes.instance_from_boto({"InstanceId": "i-1", "Tags": tags}, key).index == index
 
 
 @pytest.mark.parametrize(
