@@ -21,7 +21,7 @@ from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.ssm.models import ssm_backends
 
-from lab.aws import access, calls, control, images, network, services
+from lab.aws import access, calls, control, images, network, services, throttle
 from lab.aws.calls import Call, Environ, StartResponse
 from lab.aws.catalog import Catalog
 from lab.aws.cloud import LabCloud
@@ -40,7 +40,7 @@ from lab.aws.world import Fault, World
 log = logging.getLogger("lab.aws")
 
 
-class LabEC2(Instances, Fleets, Volumes, LaunchTemplates, Network, Tags, Catalog, SpotRequests):
+class LabEC2(SpotRequests, Instances, Fleets, Volumes, LaunchTemplates, Network, Tags, Catalog):
     """EC2's actions: the lab's where there is one, moto's otherwise."""
 
 
@@ -82,6 +82,7 @@ class App:
         for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
             table.clear()
         world.snapshot_states.clear()
+        world.deliveries.clear()
         control.clear(world)
         world.calls.clear()
         network.use_addresses(world)
@@ -107,7 +108,8 @@ class App:
         return body
 
     def _answer(self, environ: Environ, start: StartResponse, call: Call) -> Iterable[bytes]:
-        problem = access.check(self.world, call)
+        problem = access.OVER[call.protocol] if self.world.expired else access.check(self.world, call)
+        problem = problem or throttle.check(self.world, call)
         fault = None if problem else self._fault(call)
         if problem:
             return calls.error(start, call, *problem)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from moto.ec2.models.instances import InstanceState
 
-from lab.aws import views
-from lab.aws.machines import InstanceView
+from lab.aws import events, views
+from lab.aws.machines import InstanceView, Notices
 from lab.aws.world import Record, World, now
 
 STATE_CODES = {"pending": 0, "running": 16, "shutting-down": 32, "terminated": 48, "stopping": 64, "stopped": 80}
 USER = ("Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
 OS_SHUTDOWN = ("Client.InstanceInitiatedShutdown", "Client.InstanceInitiatedShutdown: Instance initiated shutdown")
+# AWS took it. Source: EC2 User Guide, instance life cycle; EC2 API StateReason.
+SPOT_TERMINATION = ("Server.SpotInstanceTermination", "Server.SpotInstanceTermination: Spot instance termination")
+SPOT_STOP = ("Server.SpotInstanceShutdown", "Server.SpotInstanceShutdown: Spot instance shutdown")
 INTERNAL = ("Server.InternalError", "Server.InternalError: Internal error on launch")
 
 
@@ -36,6 +40,13 @@ class LabCloud:
     def __init__(self, world: World) -> None:
         self.world = world
 
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """One report at a time; EventBridge tells what it has changed."""
+        with self.world.lock:
+            yield
+            events.flush(self.world)
+
     def view(self, instance_id: str) -> InstanceView | None:
         """See machines.Cloud."""
         with self.world.lock:
@@ -49,7 +60,7 @@ class LabCloud:
 
     def running(self, instance_id: str) -> None:
         """See machines.Cloud. `start_delay` keeps the instance pending for at least so long."""
-        with self.world.lock:
+        with self._change():
             record = self.world.records.get(instance_id)
             if not record or record.instance.state != "pending":
                 return
@@ -62,7 +73,7 @@ class LabCloud:
 
     def stopped(self, instance_id: str) -> None:
         """See machines.Cloud."""
-        with self.world.lock:
+        with self._change():
             record = self.world.records.get(instance_id)
             if record and record.instance.state == "stopping":
                 for nic in record.instance.nics.values():
@@ -72,14 +83,14 @@ class LabCloud:
 
     def terminated(self, instance_id: str) -> None:
         """See machines.Cloud. Volumes go or become available by their DeleteOnTermination."""
-        with self.world.lock:
+        with self._change():
             record = self.world.records.get(instance_id)
             if record and not record.ended:
                 end(self.world, record)
 
     def failed(self, instance_id: str, reason: str) -> None:
         """See machines.Cloud."""
-        with self.world.lock:
+        with self._change():
             record = self.world.records.get(instance_id)
             if not record or record.ended:
                 return
@@ -88,7 +99,7 @@ class LabCloud:
 
     def powered_off(self, instance_id: str) -> None:
         """See machines.Cloud. Source: EC2 User Guide, InstanceInitiatedShutdownBehavior."""
-        with self.world.lock:
+        with self._change():
             record = self.world.records.get(instance_id)
             if not record or record.instance.state != "running":
                 return
@@ -99,13 +110,13 @@ class LabCloud:
 
     def attached(self, volume_id: str, instance_id: str) -> None:
         """See machines.Cloud."""
-        with self.world.lock:
+        with self._change():
             if self.world.volume_states.get(volume_id) == "attaching":
                 self.world.volume_states.pop(volume_id)
 
     def detached(self, volume_id: str, instance_id: str) -> None:
         """See machines.Cloud."""
-        with self.world.lock:
+        with self._change():
             volume = self.world.backend.volumes.get(volume_id)
             attachment = volume.attachment if volume else None
             if attachment and attachment.instance.id == instance_id:
@@ -113,14 +124,15 @@ class LabCloud:
 
     def snapshot_completed(self, snapshot_id: str) -> None:
         """See machines.Cloud."""
-        with self.world.lock:
+        with self._change():
             self.world.snapshot_states.pop(snapshot_id, None)
 
     def _spot_stopped(self, record: Record) -> None:
         request = self.world.spot_requests.get(record.spot_request_id)
         if request:
-            request["State"] = "disabled"
-            set_status(request, "instance-stopped-by-user", "Your instance was stopped.")
+            request["State"] = "cancelled" if request["State"] == "cancelled" else "disabled"
+            taken = record.reason == SPOT_STOP
+            set_status(request, "instance-stopped-no-capacity" if taken else "instance-stopped-by-user")
 
 
 def later(seconds: float, act: Any, *args: Any) -> None:
@@ -130,9 +142,25 @@ def later(seconds: float, act: Any, *args: Any) -> None:
     timer.start()
 
 
-def set_status(request: dict[str, Any], code: str, message: str) -> None:
+# What the lab says with a status code; programs must look at the code alone.
+MESSAGES = {
+    "pending-evaluation": "Your Spot request is being evaluated.",
+    "pending-fulfillment": "Your Spot request is being fulfilled.",
+    "fulfilled": "Your Spot request is fulfilled.",
+    "marked-for-stop": "Your Spot Instance is marked to be stopped.",
+    "marked-for-termination": "Your Spot Instance is marked for termination.",
+    "instance-stopped-by-user": "Your Spot Instance was stopped.",
+    "instance-stopped-no-capacity": "Your Spot Instance was stopped: its capacity is needed elsewhere.",
+    "instance-terminated-by-user": "Your Spot Instance was terminated.",
+    "instance-terminated-no-capacity": "Your Spot Instance was terminated: its capacity is needed elsewhere.",
+}
+
+
+def set_status(request: dict[str, Any], code: str, message: str = "") -> None:
     """Status of a Spot request. Source: EC2 User Guide, spot-request-status."""
-    request["Status"] = {"Code": code, "Message": message, "UpdateTime": now()}
+    past = request.setdefault("__history__", [request["Status"]] if "Status" in request else [])
+    request["Status"] = {"Code": code, "Message": message or MESSAGES.get(code, code), "UpdateTime": now()}
+    past.append(request["Status"])
 
 
 def release(world: World, volume: Any) -> None:
@@ -147,7 +175,27 @@ def stop(world: World, record: Record, reason: tuple[str, str], transition: str)
     """Begin to stop an instance."""
     set_state(record, "stopping")
     record.reason, record.transition = reason, transition
+    forget_notice(world, record)
     world.machines.stop(record.instance.id)
+
+
+def start(world: World, record: Record) -> None:
+    """Begin to start a stopped instance."""
+    for nic in record.instance.nics.values():
+        nic.start()
+    set_state(record, "pending")
+    record.launched, record.reason, record.transition = now(), ("", ""), ""
+    request = world.spot_requests.get(record.spot_request_id)
+    if request:
+        request["State"] = "cancelled" if request["State"] == "cancelled" else "active"
+        set_status(request, "fulfilled")
+    world.machines.start(views.view(world, record))
+
+
+def forget_notice(world: World, record: Record) -> None:
+    """Nothing is going to happen to this instance any more."""
+    record.plan, record.notices = None, None
+    world.machines.notify(record.instance.id, Notices())
 
 
 def terminate(world: World, record: Record, reason: tuple[str, str], transition: str) -> None:
@@ -156,18 +204,20 @@ def terminate(world: World, record: Record, reason: tuple[str, str], transition:
         return
     set_state(record, "shutting-down")
     record.reason, record.transition = reason, transition
+    record.plan = None
     _close_spot_request(world, record)
     world.machines.terminate(record.instance.id)
 
 
 def _close_spot_request(world: World, record: Record) -> None:
-    """Source: EC2 User Guide, spot-request-status (instance-terminated-by-user)."""
+    """Source: EC2 User Guide, spot-request-status (instance-terminated-*)."""
     request = world.spot_requests.get(record.spot_request_id)
     if not request:
         return
     persistent = request["Type"] == "persistent" and request["State"] != "cancelled"
     request["State"] = {"cancelled": "cancelled"}.get(request["State"], "open" if persistent else "closed")
-    set_status(request, "instance-terminated-by-user", "Your Spot Instance was terminated.")
+    taken = record.reason == SPOT_TERMINATION
+    set_status(request, "instance-terminated-no-capacity" if taken else "instance-terminated-by-user")
 
 
 def end(world: World, record: Record) -> None:

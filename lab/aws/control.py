@@ -1,11 +1,20 @@
 """Controls of the lab, JSON over HTTP on the API's port under /lab/: faults, capacity, permissions, the call log.
 
 GET  /lab/NAME          what is set
+POST /lab/interrupt     {instance_id, notice, action, rebalance}   see interruptions.order
 POST /lab/capacity      {type, zone, market, count}   count: instances the pool can run at once; null: no limit
-POST /lab/fail          {action, code, message, http, times, match, after, in_fleet}   times null: until reset
+POST /lab/fail          {action, code, message, http, times, match, after, in_fleet}   times null: until reset;
+                        {action, clear: true} takes it back
 POST /lab/deny          {action}       like ec2's RunInstances, or PassRole; a pattern; {allow: action} takes it back
 POST /lab/quota         {group, vcpus} group: Standard, "G and VT", P; null: no limit; {new_account: true}: AWS's
+POST /lab/throttle      {action, rate, burst}   calls a second; action may be a pattern; rate null: no limit;
+                        {aws: true}: the limits that AWS documents
+POST /lab/consistency   {seconds}      how long a new resource is not seen
+POST /lab/credentials   {expired}      true: every call is refused as with an expired session
+POST /lab/speed         {factor}       divides notice and the other delays of the lab
 GET  /lab/calls         every API call; ?mutating=true, ?since=NUMBER   DELETE empties
+GET  /lab/events        what EventBridge did with each event
+GET  /lab/spot          Spot requests with all the statuses they have had
 POST /lab/reset         {controls: true} only faults and limits, else everything: instances, volumes, names
 POST /lab/event         {instance_id, event}   event: running, stopped, terminated, failed, powered_off
 """
@@ -18,11 +27,13 @@ from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import parse_qs
 
+from lab.aws import events, interruptions, spot, throttle
 from lab.aws.calls import Environ
 from lab.aws.config import NEW_ACCOUNT_VCPUS
 from lab.aws.world import Capacity, Fault, World
 
 LOG_LIMIT = 20000
+VERBS = ("calls", "event", "interrupt", "reset")  # controls with an answer of their own
 
 
 class BadControl(Exception):
@@ -42,7 +53,9 @@ def handle(world: World, reset: Callable[[], None], cloud: Any, environ: Environ
             if method == "DELETE" and name == "calls":
                 world.calls.clear()
                 return 200, []
-            return 200, _change(world, name, args, reset, cloud)
+            answer = _change(world, name, args, reset, cloud)
+            events.flush(world)
+            return 200, answer
     except (BadControl, TypeError, ValueError) as err:
         return 400, {"error": f"/lab/{name}: {err}"}
 
@@ -52,16 +65,24 @@ def _show(world: World, name: str, query: dict[str, list[str]]) -> Any:
         since = int(query.get("since", ["0"])[0])
         only = query.get("mutating", [""])[0] == "true"
         return [c for c in world.calls if c["number"] > since and (c["mutating"] or not only)]
-    shown: dict[str, Callable[[], Any]] = {
-        "capacity": lambda: [asdict(c) for c in world.capacity],
-        "fail": lambda: [asdict(f) for f in world.faults],
-        "deny": lambda: sorted(world.denied),
-        "quota": lambda: world.quota,
-        "health": lambda: {"instances": len(world.live()), "region": world.config.region},
-    }
-    if name not in shown:
-        raise BadControl(f"no such control; there are {', '.join(sorted([*shown, 'calls', 'event', 'reset']))}")
-    return shown[name]()
+    if name not in SHOWN:
+        raise BadControl(f"no such control; there are {', '.join(sorted([*SHOWN, *VERBS]))}")
+    return SHOWN[name](world)
+
+
+SHOWN: dict[str, Callable[[World], Any]] = {
+    "capacity": lambda world: [asdict(c) for c in world.capacity],
+    "consistency": lambda world: {"seconds": world.lag},
+    "credentials": lambda world: {"expired": world.expired},
+    "deny": lambda world: sorted(world.denied),
+    "events": lambda world: world.deliveries,
+    "fail": lambda world: [asdict(f) for f in world.faults],
+    "health": lambda world: {"instances": len(world.live()), "region": world.config.region},
+    "quota": lambda world: world.quota,
+    "speed": lambda world: {"factor": world.speed},
+    "spot": spot.histories,
+    "throttle": throttle.show,
+}
 
 
 def _change(world: World, name: str, args: dict[str, Any], reset: Callable[[], None], cloud: Any) -> Any:
@@ -73,10 +94,11 @@ def _change(world: World, name: str, args: dict[str, Any], reset: Callable[[], N
         return {"reset": True}
     if name == "event":
         return _event(cloud, args)
-    actions = {"capacity": _capacity, "fail": _fail, "deny": _deny, "quota": _quota}
-    if name not in actions:
+    if name == "interrupt":
+        return interruptions.order(world, args)
+    if name not in SET:
         raise BadControl("no such control to set")
-    actions[name](world, args)
+    SET[name](world, args)
     return _show(world, name, {})
 
 
@@ -87,6 +109,9 @@ def clear(world: World) -> None:
     world.denied.clear()
     world.quota.clear()
     world.quota.update(world.config.vcpu_quota)
+    world.buckets.clear()
+    world.hidden.clear()
+    world.lag, world.expired = 0.0, False
 
 
 def _capacity(world: World, args: dict[str, Any]) -> None:
@@ -95,9 +120,13 @@ def _capacity(world: World, args: dict[str, Any]) -> None:
     world.capacity[:] = [c for c in world.capacity if (c.type, c.zone, c.market) != (kind, zone, market)]
     if args.get("count") is not None:
         world.capacity.append(Capacity(kind, zone, int(args["count"]), market))
+    interruptions.restart(world)
 
 
 def _fail(world: World, args: dict[str, Any]) -> None:
+    if args.get("clear") and args.get("action"):
+        world.faults[:] = [f for f in world.faults if f.action != args["action"]]
+        return
     known = {f.name for f in fields(Fault)}
     unknown = set(args) - known
     if unknown or not args.get("action") or not args.get("code"):
@@ -121,6 +150,38 @@ def _quota(world: World, args: dict[str, Any]) -> None:
         world.quota.pop(args.get("group", ""), None)
     else:
         world.quota[args["group"]] = int(args["vcpus"])
+
+
+def _positive(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise BadControl(f"needs {what}, a number above 0")
+    return float(value)
+
+
+def _speed(world: World, args: dict[str, Any]) -> None:
+    world.speed = _positive(args.get("factor"), "factor")
+
+
+def _consistency(world: World, args: dict[str, Any]) -> None:
+    world.lag = _positive(args["seconds"], "seconds") if args.get("seconds") else 0.0
+
+
+def _credentials(world: World, args: dict[str, Any]) -> None:
+    if not isinstance(args.get("expired"), bool):
+        raise BadControl("needs expired: true or false")
+    world.expired = args["expired"]
+
+
+SET: dict[str, Callable[[World, dict[str, Any]], None]] = {
+    "capacity": _capacity,
+    "consistency": _consistency,
+    "credentials": _credentials,
+    "deny": _deny,
+    "fail": _fail,
+    "quota": _quota,
+    "speed": _speed,
+    "throttle": throttle.order,
+}
 
 
 def _event(cloud: Any, args: dict[str, Any]) -> dict[str, Any]:

@@ -362,21 +362,10 @@ class Instances(LabResponse):
         for record in records:
             before = _state(record)
             if before["Name"] == "stopped":
-                self._start(record)
+                cloud.start(self.world, record)
             after = before if before["Name"] == "running" else {"Code": 0, "Name": "pending"}
             changes.append({"InstanceId": record.instance.id, "PreviousState": before, "CurrentState": after})
         return ActionResult({"StartingInstances": changes})
-
-    def _start(self, record: Record) -> None:
-        for nic in record.instance.nics.values():
-            nic.start()
-        cloud.set_state(record, "pending")
-        record.launched, record.reason, record.transition = now(), ("", ""), ""
-        request = self.world.spot_requests.get(record.spot_request_id)
-        if request:
-            request["State"] = "active"
-            cloud.set_status(request, "fulfilled", "Your Spot request is fulfilled.")
-        launches.start(self.world, [record])
 
     def reboot_instances(self) -> ActionResult:
         """EC2 API RebootInstances."""

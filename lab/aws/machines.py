@@ -29,6 +29,14 @@ class MetadataOptions:
 
 
 @dataclass(frozen=True)
+class Notices:
+    """What AWS tells a machine it is going to take: JSON objects as the metadata service shows them."""
+
+    instance_action: dict[str, str] = field(default_factory=dict)  # action, time
+    rebalance: dict[str, str] = field(default_factory=dict)  # noticeTime
+
+
+@dataclass(frozen=True)
 class VolumeView:
     """One attached EBS volume, never the root volume."""
 
@@ -159,6 +167,9 @@ class Machines(Protocol):
     def console_output(self, instance_id: str) -> str:
         """What the machine has written to its console so far, host keys included (GetConsoleOutput)."""
 
+    def notify(self, instance_id: str, notices: Notices) -> None:
+        """Its metadata service announces this from now on, and nothing else."""
+
     def reset(self) -> None:
         """Forget and remove everything; the API has forgotten it too."""
 
@@ -169,6 +180,7 @@ class NullMachines:
     def __init__(self, delay: float = 0.0) -> None:
         self.delay = delay
         self.console: dict[str, str] = {}
+        self.notices: dict[str, Notices] = {}
         self.calls: list[tuple[str, ...]] = []
         self._cloud: Cloud | None = None
 
@@ -220,8 +232,13 @@ class NullMachines:
         """What a test has put into `console`."""
         return self.console.get(instance_id, "")
 
+    def notify(self, instance_id: str, notices: Notices) -> None:
+        """A test may read them."""
+        self.notices[instance_id] = notices
+
     def reset(self) -> None:
         """Forget."""
+        self.notices.clear()
         self.console.clear()
         self.calls.clear()
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from moto.core.responses import ActionResult
 from moto.ec2.responses import EC2Response
 
+from lab.aws import consistency, events
 from lab.aws.errors import Refusal
 from lab.aws.world import World
 
@@ -63,7 +64,10 @@ class LabResponse(EC2Response):
             return super()._dispatch(*args, **kwargs)
         with self.world.lock:
             self.world.purge()
-            return super()._dispatch(*args, **kwargs)
+            with consistency.lagging(self.world, request.values.get("Action", "")):
+                answer = super()._dispatch(*args, **kwargs)
+            events.flush(self.world)
+            return answer
 
     def call_action(self) -> Any:
         """What neither the lab nor moto can do is an error that says so, not a page of HTML."""

@@ -6,10 +6,11 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 
-from lab.aws import cloud, filters, launches, tokens
+from lab.aws import cloud, filters, interruptions, launches, tokens
 from lab.aws.errors import Refusal
 from lab.aws.instances import tag_list
 from lab.aws.response import LabResponse
+from lab.aws.world import World
 
 FILTERS = filters.table(
     {
@@ -29,8 +30,34 @@ FILTERS = filters.table(
 )
 
 
+def histories(world: World) -> list[dict[str, Any]]:
+    """Every request with all its statuses, oldest first."""
+    return [
+        {
+            "SpotInstanceRequestId": request_id,
+            "InstanceId": request.get("InstanceId"),
+            "State": request["State"],
+            "History": request.get("__history__", [request["Status"]]),
+        }
+        for request_id, request in world.spot_requests.items()
+    ]
+
+
 class SpotRequests(LabResponse):
-    """Actions on Spot requests."""
+    """Actions on Spot requests, and what they add to actions on instances."""
+
+    def start_instances(self) -> ActionResult:
+        """EC2 API StartInstances: what AWS has stopped, only AWS starts. Source: [ERR] IncorrectSpotRequestState."""
+        for instance_id in self.args.get("InstanceIds") or []:
+            record = self.world.records.get(instance_id)
+            request = self.world.spot_requests.get(record.spot_request_id) if record else None
+            if request and interruptions.taken(request):
+                raise Refusal(
+                    "IncorrectSpotRequestState",
+                    f"You can't start the Spot Instance '{instance_id}' because the associated Spot Instance request "
+                    "is not in an appropriate state to support start.",
+                )
+        return super().start_instances()
 
     def describe_spot_instance_requests(self) -> ActionResult:
         """EC2 API DescribeSpotInstanceRequests."""

@@ -109,8 +109,8 @@ class World:
         return seconds / self.speed
 
     def live(self) -> list[Record]:
-        """Records of instances that hold capacity: not terminated and not on their way there."""
-        return [r for r in self.records.values() if r.instance.state in ("pending", "running", "stopping", "stopped")]
+        """Records of instances that hold capacity: not stopped, not terminated and not on their way there."""
+        return [r for r in self.records.values() if r.instance.state in ("pending", "running", "stopping")]
 
     def purge(self) -> None:
         """Forget instances that are terminated for longer than AWS shows them."""

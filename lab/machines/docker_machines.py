@@ -15,11 +15,10 @@ import docker
 from docker.errors import APIError, NotFound
 
 from lab import engine
-from lab.aws.machines import Cloud, InstanceView, VolumeView
+from lab.aws.machines import Cloud, InstanceView, Notices, VolumeView
 from lab.machines import containers, network
 from lab.machines.disks import Device, Disks, free_index, hide, is_busy, show
 from lab.machines.lanes import Lanes
-from lab.machines.metadata import Notices
 from lab.machines.slots import Slot
 
 LOG = logging.getLogger(__name__)
@@ -116,6 +115,13 @@ class DockerMachines:
             return (self._consoles / instance_id).read_text(errors="replace")
         return self._console(instance_id)
 
+    def notify(self, instance_id: str, notices: Notices) -> None:
+        """What the metadata service shows from its next answer on."""
+        with self._lock:
+            machine = self._machines.get(instance_id)
+            if machine and not machine.gone:
+                self._notices[instance_id] = notices
+
     def reset(self) -> None:
         """Terminate everything, then forget it."""
         with self._lock:
@@ -134,10 +140,6 @@ class DockerMachines:
     def notices(self, instance_id: str) -> Notices:
         """What AWS has announced to this machine."""
         return self._notices.get(instance_id) or Notices()
-
-    def notify(self, instance_id: str, notices: Notices) -> None:
-        """Announce something to a machine (interruptions)."""
-        self._notices[instance_id] = notices
 
     @property
     def cloud(self) -> Cloud:

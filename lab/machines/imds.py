@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from lab.aws.machines import InstanceView
-from lab.machines.metadata import Notices, lookup, tree
+from lab.aws.machines import InstanceView, Notices
+from lab.machines.metadata import lookup, tree
 
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"

@@ -1,28 +1,18 @@
 """The instance metadata tree as data.
 
-Source: EC2 User Guide "Instance metadata categories". Instance action and rebalance notice are arguments: nothing sends
-them yet, and without them the service answers 404 as it does on a machine that is not being taken.
+Source: EC2 User Guide "Instance metadata categories". Without a notice its paths answer 404.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from lab.aws.machines import InstanceView
+from lab.aws.machines import InstanceView, Notices
 
 VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2019-10-01", "2020-10-27", "2021-03-23", "latest")
 Node = Any  # a dict is a directory, str or bytes a file
-
-
-@dataclass(frozen=True)
-class Notices:
-    """What AWS tells a machine it is going to take: JSON objects as the metadata service shows them."""
-
-    instance_action: dict[str, str] = field(default_factory=dict)  # action, time
-    rebalance: dict[str, str] = field(default_factory=dict)  # noticeTime
 
 
 class Labelled(dict):  # type: ignore[type-arg]
@@ -156,11 +146,11 @@ def credentials(view: InstanceView, now: datetime) -> dict[str, str]:
 
 
 def spot(view: InstanceView, notices: Notices) -> Node:
-    """The interruption notice of a Spot Instance."""
+    """The interruption notice of a Spot Instance; the legacy path is for terminations alone."""
     if view.lifecycle != "spot" or not notices.instance_action:
         return None
     found = {"instance-action": json.dumps(notices.instance_action)}
-    if notices.instance_action.get("action") != "hibernate":
+    if notices.instance_action.get("action") == "terminate":
         found["termination-time"] = notices.instance_action.get("time", "")
     return found
 

@@ -8,9 +8,8 @@ from dataclasses import replace
 import pytest
 from lab_views import view
 
-from lab.aws.machines import MetadataOptions
+from lab.aws.machines import MetadataOptions, Notices
 from lab.machines import imds
-from lab.machines.metadata import Notices
 
 REQUIRED = MetadataOptions(http_tokens="required")
 

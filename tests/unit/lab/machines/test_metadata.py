@@ -7,8 +7,8 @@ import json
 import pytest
 from lab_views import NOW, view
 
-from lab.aws.machines import MetadataOptions
-from lab.machines.metadata import Notices, lookup, tree
+from lab.aws.machines import MetadataOptions, Notices
+from lab.machines.metadata import lookup, tree
 
 
 def get(path: str, instance=None, notices=None) -> str | None:
