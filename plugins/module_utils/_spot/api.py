@@ -11,9 +11,10 @@ of ids: an id that AWS does not know is left out of the answer.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
-from .._experiment.api import calls, filters, marked, pages
+from .._experiment.api import LINUX_PRODUCTS, calls, filters, marked, pages
 
 Client = Any
 Resource = dict[str, Any]
@@ -53,3 +54,37 @@ def spot_requests(ec2: Client, instance_ids: list[str]) -> list[Resource]:
         for chunk in chunks(instance_ids)
         for request in pages(ec2, operation, key, Filters=filters(instance_id=chunk))
     ]
+
+
+@calls("ec2:DescribeAvailabilityZones")
+def zones(ec2: Client) -> dict[str, str]:
+    """Name -> id of the zones of the region that this account may use. Source: EC2 API DescribeAvailabilityZones."""
+    found = ec2.describe_availability_zones()["AvailabilityZones"]
+    return {zone["ZoneName"]: zone.get("ZoneId", "") for zone in found}
+
+
+@calls("ec2:DescribeSpotPriceHistory")
+def price_history(
+    ec2: Client, names: list[str], zone_names: list[str], start: datetime, end: datetime
+) -> list[Resource]:
+    """Changes of the Spot prices of Linux, and the last one before the start, of all types at once.
+
+    Args:
+        ec2: client.
+        names: instance types.
+        zone_names: zones; empty for all.
+        start: not more than 90 days back; the same as ``end`` for the price of then.
+        end: end of the period.
+
+    Source: EC2 API DescribeSpotPriceHistory.
+    """
+    return pages(
+        ec2,
+        "describe_spot_price_history",
+        "SpotPriceHistory",
+        InstanceTypes=names,
+        ProductDescriptions=list(LINUX_PRODUCTS),
+        StartTime=start,
+        EndTime=end,
+        **({"Filters": filters(availability_zone=zone_names)} if zone_names else {}),
+    )

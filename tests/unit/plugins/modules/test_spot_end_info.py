@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from ansible_collections.experiments.spot.plugins.modules import spot_end_info
 from lab.aws import cloud
 from tests.unit.plugins.module_utils._experiment.wire import Aws, aws, run  # noqa: F401
+from tests.unit.plugins.module_utils._spot.stub import wire  # noqa: F401
 from tests.unit.wire import Wire, error, xml
 
 
@@ -88,18 +88,6 @@ def test_bad_ids_before_any_call(aws: Aws, info: Any) -> None:  # noqa: F811
 # The stub
 
 
-@pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with Wire() as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-        yield server
-
-
 def requests(*items: tuple[str, str, str], token: str = "") -> Any:
     rows = "".join(
         f"<item><spotInstanceRequestId>sir-{name}</spotInstanceRequestId><instanceId>{name}</instanceId>"
@@ -110,7 +98,7 @@ def requests(*items: tuple[str, str, str], token: str = "") -> Any:
     return xml(f"<spotInstanceRequestSet>{rows}</spotInstanceRequestSet><nextToken>{token}</nextToken>")
 
 
-def test_all_pages_are_read(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_pages_are_read(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     ids = [f"i-{number:017x}" for number in range(2)]
     wire.script(
         "DescribeSpotInstanceRequests",
@@ -125,14 +113,14 @@ def test_all_pages_are_read(wire: Wire, capsys: pytest.CaptureFixture[str]) -> N
     assert [one.get("NextToken") for one in wire.of("DescribeSpotInstanceRequests")] == [None, "more"]
 
 
-def test_at_most_200_ids_in_a_call(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+def test_at_most_200_ids_in_a_call(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     ids = [f"i-{number:017x}" for number in range(201)]
     assert len(run(spot_end_info.main, capsys, instance_ids=ids).instances) == 201
     for action in ("DescribeInstances", "DescribeSpotInstanceRequests"):
         assert ["Filter.1.Value.200" in one for one in wire.of(action)] == [True, False]
 
 
-def test_expired_credentials(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:
+def test_expired_credentials(wire: Wire, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     wire.script("DescribeInstances", error("RequestExpired", "Request has expired."))
     done = run(spot_end_info.main, capsys, instance_ids=["i-01234567"])
     assert done.rc == 1
