@@ -21,12 +21,13 @@ from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.ssm.models import ssm_backends
 
-from lab.aws import access, calls, control, images, network, services, throttle
+from lab.aws import access, calls, control, events, images, network, services, throttle
 from lab.aws.calls import Call, Environ, StartResponse
 from lab.aws.catalog import Catalog
 from lab.aws.cloud import LabCloud
 from lab.aws.config import Config
 from lab.aws.errors import Refusal
+from lab.aws.fleet.keeper import Keeper
 from lab.aws.fleets import Fleets
 from lab.aws.instances import Instances
 from lab.aws.launch_templates import LaunchTemplates
@@ -70,6 +71,7 @@ class App:
         self.world = world
         self.cloud = LabCloud(world)
         self.moto = DomainDispatcherApplication(create_backend_app)
+        world.keeper = Keeper(world)
         self.reset()
         world.machines.connect(self.cloud)
 
@@ -78,6 +80,7 @@ class App:
         world, config = self.world, self.world.config
         for backends in (ec2_backends, iam_backends, ssm_backends):
             _reset(backends)
+        events.reset()
         world.backend = ec2_backends[config.account_id][config.region]
         for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
             table.clear()
@@ -98,6 +101,7 @@ class App:
         """Answer one request."""
         if environ.get("PATH_INFO", "").startswith("/lab/"):
             status, data = control.handle(self.world, self._reset_all, self.cloud, environ)
+            self.world.keeper.wake()
             return calls.answer(start, data, status)
         call = calls.read(environ)
         entry = self._log(call)

@@ -23,6 +23,15 @@ SERVICE = "events.amazonaws.com"
 KEPT = 1000  # deliveries that GET /lab/events shows
 
 
+def reset() -> None:
+    """No rules and no queues, of those that have been used at all."""
+    for name in ("events", "sqs"):
+        module = sys.modules.get(f"moto.{name}.models")
+        for account in list(getattr(module, f"{name}_backends").values()) if module else []:
+            for backend in list(account.values()):
+                backend.reset()
+
+
 def flush(world: World) -> None:
     """Tell all states that instances have been in since the last time."""
     for record in list(world.records.values()):
