@@ -42,6 +42,7 @@ class Record:
     told: int = 0  # how many of them EventBridge has been told
     notices: Any = None  # machines.Notices: what its metadata service announces
     plan: Any = None  # spot.Interruption: what AWS is about to do to it
+    impaired: float = 0.0  # monotonic time since when its status check fails
 
 
 @dataclass
@@ -86,7 +87,7 @@ class World:
     lock: threading.RLock = field(default_factory=threading.RLock)
     records: dict[str, Record] = field(default_factory=dict)
     tokens: dict[tuple[str, ...], Token] = field(default_factory=dict)
-    fleets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fleets: dict[str, Any] = field(default_factory=dict)
     spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching, per volume
     snapshot_states: dict[str, str] = field(default_factory=dict)

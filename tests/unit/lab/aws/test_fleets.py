@@ -321,11 +321,3 @@ def test_delete(ec2: Any, fleet: Any, machines: Any, app: Any, refused: Any) -> 
         "fleetNotInDeletableState",
         "fleetIdMalformed",
     ]
-
-
-def test_other_types_get_their_capacity_without_lists(ec2: Any, fleet: Any) -> None:
-    answer = fleet(2, zones="a", Type="request")
-    assert not answer.get("Instances")
-    assert not answer.get("Errors")
-    assert len(ec2.describe_fleet_instances(FleetId=answer["FleetId"])["ActiveInstances"]) == 2
-    assert [f["FleetId"] for f in ec2.describe_fleets()["Fleets"]] == [answer["FleetId"]]
