@@ -10,16 +10,16 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_conn, get_aws_connection_info
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 
 from ansible_collections.experiments.spot.plugins.module_utils._aws_errors import error_code, explain
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KnownHosts, parse_keys, verified_how
 from ansible_collections.experiments.spot.plugins.plugin_utils._instances import (
     Raw,
@@ -59,19 +59,6 @@ SPEC: dict[str, Any] = {
     "known_hosts_file": {"type": "path", "default": "~/.ssh/experiments.spot/known_hosts"},
     "quiet": {"type": "bool"},
 }
-
-
-class Caller:
-    """Stands in for a module where amazon.aws wants one."""
-
-    _name = "experiments.spot.instances_wait"
-
-    def __init__(self, params: Mapping[str, Any]) -> None:
-        self.params = params
-
-    def fail_json(self, msg: str, **_details: Any) -> NoReturn:
-        """Ends the task with one clear message."""
-        raise AnsibleActionFail(msg)
 
 
 # ------------------------------------------------------------------------------------------------------ API calls
@@ -242,13 +229,12 @@ class ActionModule(ActionBase):
             return {**result, **common}
         if args["state"] == "ssh":
             check_key(access["private_key_file"])
-        region, endpoint, options = get_aws_connection_info(Caller(args))
         with clear_aws_errors():
-            client = boto3_conn(Caller(args), "client", "ec2", region=region, endpoint=endpoint, **options)
+            client, region = ec2_client("experiments.spot.instances_wait", args)
             ports = AwsAndSsh(client, access, str(known_hosts.path))
             if self._task.check_mode:
                 return {**result, **common, "instances": snapshot(ports, args["instance_ids"], access, known_hosts)}
-            found = self._wait(args, access, ports, known_hosts, region or "")
+            found = self._wait(args, access, ports, known_hosts, region)
             return {**result, **found} if found.get("failed") else {**result, **common, **found}
 
     def _wait(

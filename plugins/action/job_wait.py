@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 
+from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._follow import (
     JobView,
     failure_text,
@@ -36,6 +41,18 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
     is_quiet,
 )
 
+# Imported here and not in run(): the strategy imports the plugin once, and the workers it forks inherit the library.
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:  # the helpers of amazon.aws say what is missing
+
+    class BotoCoreError(Exception):  # type: ignore[no-redef]  # stands in for the missing library
+        """Never raised."""
+
+    class ClientError(Exception):  # type: ignore[no-redef]  # stands in for the missing library
+        """Never raised."""
+
+
 display = Display()
 
 NOTE = "Ctrl-C leaves it running; the same command with -e follow=true comes back to it"
@@ -45,6 +62,13 @@ SILENCE = 1.0
 WINDOW = 5
 # A unit that is neither running nor has run: not a job that is about to start, after this many looks.
 NEVER_STARTED = 3
+# Notices after which the job is not waited for here: it goes on somewhere else.
+TAKEN = ("interruption", "rebalance")
+INTERRUPTED = "interrupted"
+LEFT = "left"
+# Seconds without an answer before AWS is asked what has become of the instance, and between two such questions.
+ASK_AWS = 3.0
+ASK_AGAIN = 15.0
 
 SPEC: dict[str, Any] = {
     "follow": {"type": "bool", "default": False},
@@ -52,6 +76,9 @@ SPEC: dict[str, Any] = {
     "timeout": {"type": "float"},
     "log_lines": {"type": "int", "default": 20},
     "reconnect": {"type": "float", "default": 120},
+    "instance_id": {"type": "str"},
+    "together": {"type": "path"},
+    "persistent": {"type": "bool", "default": False},
     "quiet": {"type": "bool"},
 }
 
@@ -96,12 +123,29 @@ class Options:
     log_lines: int
     host: str
     prefix: bool
+    together: str = ""
+    persistent: bool = False
+
+
+@dataclass(frozen=True)
+class Left:
+    """Why the wait ended before the job did: its instance is taken (``interrupted``), or another one is (``left``)."""
+
+    state: str
+    text: str
 
 
 class Watcher:
     """The loop around one job."""
 
-    def __init__(self, remote: Any, options: Options, say: Callable[[str], None], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        remote: Any,
+        options: Options,
+        say: Callable[[str], None],
+        clock: Clock | None = None,
+        fate: Callable[[], status.End | None] = lambda: None,
+    ) -> None:
         self.remote = remote
         self.options = options
         self.say = say
@@ -115,18 +159,21 @@ class Watcher:
         self.child: Any = None
         self.shown = 0
         self.last_line = self.started
+        self.fate = fate
+        self.asked = -ASK_AGAIN
+        self.left: Left | None = None
 
     # ------------------------------------------------------------------------------------------------------- waiting
 
     def run(self) -> JobView:
-        """Waits until the run is over.
+        """Waits until the run is over, or until its instance (or, with ``together``, another one) is taken.
 
         Raises:
             AnsibleActionFail: there is no job, the time is over, or the connection is lost for good.
         """
         pauses = backoff(0.5, 2)
         try:
-            while not self.look():
+            while not self.look() and not self._leaves():
                 self._check_time()
                 self._spend(0.0 if self._window() else next(pauses))
             self._drain()
@@ -149,6 +196,29 @@ class Watcher:
             raise AnsibleActionFail(f"no job was started on {self.options.host}; the role job starts it")
         return self.view.over
 
+    def _leaves(self) -> bool:
+        """Whether there is no point in waiting here any longer."""
+        notice, together = self.view.notice, self.options.together
+        if self.left is None and notice.get("kind") in TAKEN:
+            when = f" at {notice['time']}" if notice.get("time") else ""
+            self.left = Left(INTERRUPTED, f"AWS takes the instance{when} ({notice['kind']} notice)")
+        if self.left is None and together and os.path.exists(together):
+            self.left = Left(LEFT, "another instance of the experiment is taken; the job goes on here")
+        if self.left is not None and self.left.state == INTERRUPTED and together:
+            Path(together).touch()
+        return self.left is not None
+
+    def _ask_fate(self) -> bool:
+        """Asks AWS about an instance that does not answer; says whether it is lost."""
+        if self.clock.now() - self.asked < ASK_AGAIN:
+            return False
+        self.asked = self.clock.now()
+        end = self.fate()
+        if end is None or end.kind == "alive":
+            return False
+        self.left = Left(INTERRUPTED if end.retry else "ended", end.text)
+        return True
+
     def _poll(self) -> JobView:
         lost_since: float | None = None
         pauses = backoff(1, 15, 2)
@@ -160,7 +230,10 @@ class Watcher:
                 return view
             except LostConnection as error:
                 lost_since = self.clock.now() if lost_since is None else lost_since
-                self._lost(str(error), self.clock.now() - lost_since)
+                lost = self.clock.now() - lost_since
+                if (lost >= ASK_AWS and self._ask_fate()) or self._leaves():
+                    return self.view
+                self._lost(str(error), lost)
                 self.clock.wait(next(pauses))
 
     def _window(self) -> int:
@@ -169,7 +242,7 @@ class Watcher:
 
     def _lost(self, reason: str, seconds: float) -> None:
         host = self.options.host
-        if seconds >= self.options.reconnect:
+        if seconds >= self.options.reconnect and not self.options.persistent:
             raise AnsibleActionFail(
                 f"lost the connection to {host} for {duration(seconds)} ({reason}). The job does not need it and"
                 " goes on unless AWS took the instance; ansible-playbook status.yml tells"
@@ -229,7 +302,7 @@ class Watcher:
 
     def _drain(self) -> None:
         """Shows what the job said last, also when it was over before its log could be followed."""
-        if not self.options.follow:
+        if not self.options.follow or self.left is not None:
             return
         if self.child is None:
             prefix = f"[{self.options.host}] " if self.options.prefix else ""
@@ -266,7 +339,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Does the work; see the documentation of the module."""
         result = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec(SPEC)
+        _validation, args = self.validate_argument_spec({**aws_argument_spec(), **SPEC})
         if self._task.check_mode:
             return {**result, "changed": False, "skipped": True, "msg": "check mode waits for no job"}
         if self._connection.transport != "ssh":
@@ -279,15 +352,51 @@ class ActionModule(ActionBase):
             log_lines=args["log_lines"],
             host=variables.get("inventory_hostname", "host"),
             prefix=len(variables.get("ansible_play_hosts", [])) > 1,
+            together=args["together"] or "",
+            persistent=args["persistent"],
         )
         say = (lambda _line: None) if is_quiet(args["quiet"], os.environ) else display.display
-        watcher = Watcher(Remote(_ssh.connection_target(self._connection.get_option)), options, say)
+        remote = Remote(_ssh.connection_target(self._connection.get_option))
+        watcher = Watcher(remote, options, say, fate=lambda: fate_of(args))
         view = watcher.run()
         return {**result, **answer(watcher, view, args["fail_on_error"])}
 
 
+def fate_of(args: dict[str, Any]) -> status.End | None:
+    """What AWS says has become of the instance; None when it is not known, or AWS cannot be asked now."""
+    if not args["instance_id"]:
+        return None
+    with contextlib.suppress(ClientError, BotoCoreError):
+        client, _region = ec2_client("experiments.spot.job_wait", args)
+        return status.end_of(*described(client, args["instance_id"]))
+    return None
+
+
+def described(client: Any, instance_id: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The instance ({} when AWS has forgotten it) and its Spot request (None for an On-Demand one).
+
+    Source: EC2 API DescribeInstances, DescribeSpotInstanceRequests; by filter, which leaves out what is not there.
+    """
+    wanted = [{"Name": "instance-id", "Values": [instance_id]}]
+    reservations = client.describe_instances(Filters=wanted)["Reservations"]
+    found = [instance for reservation in reservations for instance in reservation["Instances"]]
+    requests = client.describe_spot_instance_requests(Filters=wanted)["SpotInstanceRequests"]
+    return next(iter(found), {}), next(iter(requests), None)
+
+
+def leave(watcher: Watcher, left: Left, view: JobView, fail_on_error: bool) -> dict[str, Any]:
+    """The result of a wait that ended before the job did."""
+    text = f"[{watcher.options.host}] {left.text}"
+    watcher.say(text)
+    facts = {**view.facts, "state": left.state, "exit_code": None, "message": left.text}
+    result = {"changed": False, **facts, "waited": round(watcher.elapsed(), 1), "log_tail": []}
+    return {**result, "failed": True, "msg": text} if fail_on_error else result
+
+
 def answer(watcher: Watcher, view: JobView, fail_on_error: bool) -> dict[str, Any]:
     """The result of the task."""
+    if watcher.left is not None:
+        return leave(watcher, watcher.left, view, fail_on_error)
     tail = watcher.tail()
     host = watcher.options.host
     code = view.facts.get("exit_code")

@@ -15,6 +15,7 @@ description:
   - Waits until the job that M(experiments.spot.job) started is over and says now and then what it does, first after 5
     seconds, then each 15.
   - The job does not depend on this. Ctrl-C or a lost connection leave it running; the same command comes back to it.
+  - When AWS announces to take the instance, or has taken it, the wait ends with the state V(interrupted).
   - Needs a host that is reached by ssh.
 options:
   follow:
@@ -36,6 +37,20 @@ options:
     description: Seconds to try again when the connection is lost.
     type: float
     default: 120
+  instance_id:
+    description:
+      - The EC2 instance of the host. When it does not answer any more AWS is asked what has become of it, so that an
+        instance that AWS has taken is not waited for.
+    type: str
+  together:
+    description:
+      - A path on the controller. The wait for a host whose instance is taken makes this file, and the waits for the
+        other hosts of the task end when it appears, their jobs going on.
+    type: path
+  persistent:
+    description: Never gives up on a lost connection while AWS says that the instance runs.
+    type: bool
+    default: false
   quiet:
     description: Shows nothing. Without it the environment variable E(EXPERIMENTS_SPOT_QUIET) decides.
     type: bool
@@ -49,6 +64,12 @@ attributes:
   idempotent:
     support: full
     description: It changes nothing.
+extends_documentation_fragment:
+  - amazon.aws.common.modules
+  - amazon.aws.region.modules
+  - amazon.aws.boto3
+notes:
+  - The AWS options are used only to ask about O(instance_id).
 seealso:
   - module: experiments.spot.job
   - module: experiments.spot.job_info

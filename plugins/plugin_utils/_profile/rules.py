@@ -133,7 +133,9 @@ def on_demand(checked: Checked) -> None:
         what = f"with on_demand base it must be 1 to capacity.count ({count}), it is {base}"
         checked.report(("capacity", "on_demand_base"), what, "say how many are to be On-Demand")
     elif mode != "base" and base:
-        checked.report(("capacity", "on_demand_base"), "it goes only with on_demand base", "remove it, or set on_demand")
+        checked.report(
+            ("capacity", "on_demand_base"), "it goes only with on_demand base", "remove it, or set on_demand"
+        )
 
 
 def ssh_cidr(checked: Checked) -> None:

@@ -66,7 +66,7 @@ class Ec2:
 @pytest.fixture
 def ec2(sshd, monkeypatch):
     fake = Ec2(sshd)
-    monkeypatch.setattr(instances_wait, "boto3_conn", lambda *_a, **_k: fake)
+    monkeypatch.setattr(instances_wait, "ec2_client", lambda *_a: (fake, "us-east-1"))
     return fake
 
 

@@ -9,6 +9,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.experiments.spot.plugins.action import job_wait
+from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 from ansible_collections.experiments.spot.plugins.action.job_wait import LostConnection, Options, Watcher, answer
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock
@@ -89,11 +90,17 @@ class World:
         self.clock = FakeClock()
         self.said: list[str] = []
         self.remote: Any = None
+        self.end: status.End | None = None
+        self.asked = 0
 
     def watcher(self, *table: tuple[float, Any], **options: Any) -> Watcher:
         given = {"follow": False, "timeout": None, "reconnect": 120.0, "log_lines": 20, "host": "h", "prefix": False}
         self.remote = FakeRemote(self.clock, list(table))
-        return Watcher(self.remote, Options(**{**given, **options}), self.said.append, self.clock)
+        return Watcher(self.remote, Options(**{**given, **options}), self.said.append, self.clock, self.fate)
+
+    def fate(self) -> status.End | None:
+        self.asked += 1
+        return self.end
 
 
 @pytest.fixture
@@ -164,6 +171,44 @@ def test_lost_for_good(world):
     with pytest.raises(AnsibleActionFail, match="lost the connection to h for 2m"):
         world.watcher((0, RUNNING), (10, LostConnection("no route"))).run()
     assert 130 <= world.clock.time <= 150
+
+
+def test_a_notice_ends_the_wait_at_once_and_the_waits_for_the_other_hosts(world, tmp_path):
+    notice = {"kind": "interruption", "time": "2026-01-02T03:06:05Z", "phase": "noticed"}
+    taken = poll(ACTIVE, {"state": "running", "started": STARTED}, notice=notice)
+    together = str(tmp_path / "together")
+    watcher = world.watcher((0, RUNNING), (20, taken), (60, DONE), together=together)
+    result = answer(watcher, watcher.run(), False)
+    assert result["state"] == "interrupted"
+    assert world.said[-1] == "[h] AWS takes the instance at 2026-01-02T03:06:05Z (interruption notice)"
+    assert world.clock.time <= 21
+    other = world.watcher((0, RUNNING), (600, DONE), together=together)
+    result = answer(other, other.run(), False)
+    assert (result["state"], "failed" in result) == ("left", False)
+    assert world.clock.time < 60
+
+
+def test_the_end_of_a_time_limit_is_no_reason_to_leave(world):
+    expired = poll(ACTIVE, {"state": "running", "started": STARTED}, notice={"kind": "expired"})
+    assert world.watcher((0, RUNNING), (5, expired), (20, FAILED)).run().over
+
+
+@pytest.mark.parametrize(
+    ("kind", "retry", "state"), [("interrupted", True, "interrupted"), ("user", False, "ended"), ("alive", False, None)]
+)
+def test_aws_is_asked_about_an_instance_that_does_not_answer(world, kind, retry, state):
+    world.end = status.End(kind, retry, "Some.Code", "it is gone")
+    watcher = world.watcher((0, RUNNING), (10, LostConnection("no route")), (100, RUNNING), (110, DONE))
+    result = answer(watcher, watcher.run(), False)
+    assert result["state"] == (state or "succeeded")
+    assert world.clock.time < 30 if state else world.clock.time >= 110
+    assert world.asked == 1 if state else world.asked > 1
+
+
+def test_a_persistent_wait_outlasts_any_lost_connection(world):
+    world.end = status.End("alive", False, "", "")
+    lost = LostConnection("laptop asleep")
+    assert world.watcher((0, RUNNING), (10, lost), (9000, RUNNING), (9010, DONE), persistent=True).run().over
 
 
 def test_follow_shows_each_line_once_and_to_the_end(world):
