@@ -201,6 +201,8 @@ RULES: dict[str, ErrorRule] = {
             "MalformedQueryString",
             "InvalidFleetConfig",
             "InvalidSpotFleetRequestConfig",
+            # Not a code of AWS: botocore refuses to send the request.
+            "ParamValidationError",
         },
         _FATAL,
     ),

@@ -195,9 +195,12 @@ options:
     default: []
   progress_file:
     description:
-      - A file to which a line is appended for each refusal, wait and launch as it happens. On the controller the
-        action plugin of this module shows these lines.
+      - A file to which a line is appended for each refusal, wait and launch as it happens.
+      - With a local connection these lines are shown while the task runs, also without this option.
     type: path
+  quiet:
+    description: Shows no progress. Without it the environment variable E(EXPERIMENTS_SPOT_QUIET) decides.
+    type: bool
 attributes:
   check_mode:
     description: Predicts how many instances would be launched, or which would be terminated, without changes.
@@ -402,6 +405,8 @@ def argument_spec() -> dict[str, Any]:
         "cooldown": {"type": "int", "default": 60},
         "fleet_ids": {"type": "list", "elements": "str", "default": []},
         "progress_file": {"type": "path"},
+        # For the action plugin of the same name.
+        "quiet": {"type": "bool"},
     }
 
 

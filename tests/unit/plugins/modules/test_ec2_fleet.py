@@ -655,6 +655,16 @@ def test_all_mistakes_come_at_once_and_nothing_is_sent(run: Module, wire: Wire) 
     assert wire.calls == []
 
 
+def test_request_that_botocore_refuses_to_send_is_told_once(run: Module, wire: Wire, clock: FakeClock) -> None:
+    wire.script("DescribeInstances", NOTHING)
+
+    result = run(**{**PRESENT, "launch_template": {"name": "x", "version": "1"}})
+
+    assert "Invalid length for parameter" in result["msg"].splitlines()[0]
+    assert len(result["msg"].splitlines()) == 2
+    assert clock.slept == []
+
+
 def test_no_credentials(run: Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
