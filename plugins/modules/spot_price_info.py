@@ -219,7 +219,7 @@ def gather(module: Any, now: datetime) -> dict[str, Any]:
         raise reads.WrongInput(mistakes)
     asked = reads.source(module, Clients(module))
     found = reads.price_table(asked, module.params, now)
-    return {"region": asked.region, "asked_at": asked.asked_at(now), "cached": not asked.kept.asked, **found}
+    return {"region": asked.region, "asked_at": asked.asked_at(now), "cached": asked.cached, **found}
 
 
 def main() -> None:

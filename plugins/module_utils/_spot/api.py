@@ -88,3 +88,9 @@ def price_history(
         EndTime=end,
         **({"Filters": filters(availability_zone=zone_names)} if zone_names else {}),
     )
+
+
+@calls("ec2:GetSpotPlacementScores")
+def placement_scores(ec2: Client, request: Resource) -> list[Resource]:
+    """``[{Region, AvailabilityZoneId, Score}]``, the ten best. Source: EC2 API GetSpotPlacementScores."""
+    return pages(ec2, "get_spot_placement_scores", "SpotPlacementScores", **request)

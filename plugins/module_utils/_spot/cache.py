@@ -74,10 +74,10 @@ class Cache:
             with self._lock:
                 self.oldest = min(kept["at"], self.oldest or kept["at"])
             return kept["answer"]
-        at = self._now()
-        answer = read()
         with self._lock:
             self.asked += 1
+        at = self._now()
+        answer = read()
         if path:
             self._store(path, {"schema": SCHEMA, "at": at, "answer": answer})
         return answer

@@ -20,7 +20,7 @@ from .._experiment.connection import Clients
 from .._experiment.problems import not_offered
 from .._experiment.reads import ReadError, failures
 from .._experiment.transformations import on_demand_price
-from . import api, cache, prices
+from . import api, cache, prices, scores
 
 Resource = dict[str, Any]
 
@@ -44,6 +44,11 @@ class Source:
     def region(self) -> str:
         """The region that is asked."""
         return str(self.clients.region)
+
+    @property
+    def cached(self) -> bool:
+        """Whether nothing had to be asked."""
+        return not self.kept.asked
 
     def asked_at(self, now: datetime) -> str:
         """When the oldest of the answers was given (ISO 8601, UTC)."""
@@ -118,7 +123,7 @@ def _on_demand(clients: Clients, name: str) -> float | None:
 
 def _notes(errors: Mapping[str, plan_api.ApiError]) -> list[str]:
     """What is not known because an optional call failed, a line each."""
-    about = {"zones": "the zones, so their names are not checked", "on_demand": "the on-demand prices"}
+    about = {"zones": "the zones, so their names and ids are not known", "on_demand": "the on-demand prices"}
     first: dict[str, plan_api.ApiError] = {}
     for name, error in errors.items():
         first.setdefault(name.split()[0], error)
@@ -149,3 +154,37 @@ def _region_types(clients: Clients) -> list[str]:
         return sorted({name for name, _zone in plan_api.offerings(clients("ec2"))})
     except plan_api.ApiError:  # Only a suggestion depends on it.
         return []
+
+
+def placement_scores(asked: Source, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Spot placement scores.
+
+    Args:
+        asked: where answers come from.
+        params: options of spot_placement_score_info.
+
+    Returns:
+        ``scores``, ``notes``, and ``limit``: the code of AWS when it gave none because of a limit on asking, else None.
+
+    Raises:
+        ReadError: the scores cannot be read.
+    """
+    request = scores.request(params, asked.region)
+    reads: dict[str, Callable[[], Any]] = {
+        "scores": partial(asked.kept, ["scores", request], partial(_scores, asked.clients, request))
+    }
+    if params["single_zone"]:
+        reads["zones"] = partial(asked.kept, ["zones"], lambda: api.zones(asked.clients("ec2")))
+    answers, errors = plan_api.gather(reads)
+    refused = errors.pop("scores", None)
+    notes = scores.notes(params["instance_types"]) + _notes(errors)
+    if refused is None:
+        return {"scores": scores.table(answers["scores"], answers.get("zones", {})), "notes": notes, "limit": None}
+    text = scores.limit(refused.code)
+    if text is None:
+        raise ReadError(failures([refused]))
+    return {"scores": [], "notes": [f"{text} ({refused.code})", *notes], "limit": refused.code}
+
+
+def _scores(clients: Clients, request: Resource) -> list[Resource]:
+    return scores.rows(api.placement_scores(clients("ec2"), request))
