@@ -171,7 +171,6 @@ class Fleets(LabResponse):
     def describe_fleets(self) -> ActionResult:
         """EC2 API DescribeFleets; instant fleets only when asked for by id."""
         args = self.args
-        self.world.keeper.settle()
         found = [self._fleet(i) for i in args.get("FleetIds") or []]
         if not found:
             found = [f for f in self.world.fleets.values() if f.type != "instant" and not f.is_spot_fleet]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from lab.aws import cloud, events, rules
+from lab.aws import cloud, events, fleets, rules
 from lab.aws.machines import Notices
 from lab.aws.world import Record, World
 
@@ -106,10 +106,11 @@ def chosen(world: World, record: Record, action: str | None) -> str:
 
 
 def recommend(world: World, record: Record) -> dict[str, Any]:
-    """A rebalance recommendation: a path in the metadata service and an event; nothing follows from it."""
+    """A rebalance recommendation: a path in the metadata service and an event; only fleets may act on it."""
     at = stamp(datetime.now(timezone.utc))
     tell(world, record, replace(record.notices or Notices(), rebalance={"noticeTime": at}))
     events.emit(world, record, events.REBALANCE, {})
+    fleets.on_rebalance(world, record.instance.id)
     return {"instance_id": record.instance.id, "kind": "rebalance", "time": at}
 
 

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 
+from lab.aws import events
 from lab.aws.catalog import utc
 from lab.aws.fleet import model, orders, rebalance, supply
 from lab.aws.fleet.model import Fleet
@@ -57,13 +58,7 @@ class Keeper:
                     step(self.world, fleet)
                 except Exception:
                     log.exception("fleet %s", fleet.id)
-
-    def settle(self) -> None:
-        """Let fleets that are being deleted become `deleted`; describes ask for the present."""
-        with self.world.lock:
-            for fleet in self.world.fleets.values():
-                if fleet.state.startswith("deleted_"):
-                    _bury(self.world, fleet)
+            events.flush(self.world)
 
     def _ended(self, record: Record) -> None:
         """An instance is terminated: its fleet notes it and may want another."""
@@ -89,6 +84,8 @@ def step(world: World, fleet: Fleet) -> None:
 
 def _bury(world: World, fleet: Fleet) -> None:
     """Source: EC2 API EventInformation: a deleted fleet is `deleted` when its last instance has ended."""
+    if fleet.state == "deleted_terminating":
+        supply.end_members(world, fleet)  # also what the call that deleted it could not see yet
     if not model.members(world, fleet):
         fleet.become("deleted")
 

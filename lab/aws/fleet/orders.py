@@ -66,9 +66,10 @@ def serve(world: World, fleet: Fleet, record: Record, order: Order | None) -> No
 def _adopt(world: World, record: Record, waiting: dict[str, Any]) -> None:
     fresh = world.spot_requests.pop(record.spot_request_id)
     world.backend.tags.pop(record.spot_request_id, None)
-    kept = {k: waiting[k] for k in ("SpotInstanceRequestId", "CreateTime")}
-    waiting.update(fresh | kept)
-    record.spot_request_id = kept["SpotInstanceRequestId"]
+    kept = ("SpotInstanceRequestId", "CreateTime", "Status", "__history__")
+    waiting.update({k: v for k, v in fresh.items() if k not in kept})
+    cloud.set_status(waiting, "fulfilled", fresh["Status"]["Message"])
+    record.spot_request_id = waiting["SpotInstanceRequestId"]
 
 
 def still_open(world: World, order: Order) -> bool:

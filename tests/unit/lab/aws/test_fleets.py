@@ -315,6 +315,7 @@ def test_delete(ec2: Any, fleet: Any, machines: Any, app: Any, refused: Any) -> 
     assert done["SuccessfulFleetDeletions"][0]["CurrentFleetState"] == "deleted_terminating"
     for one in members(answer):
         app.cloud.terminated(one)
+    app.world.keeper.look()
     assert ec2.describe_fleets(FleetIds=[answer["FleetId"]])["Fleets"][0]["FleetState"] == "deleted"
     again = ec2.delete_fleets(FleetIds=[answer["FleetId"], "fleet-x"], TerminateInstances=True)
     assert [f["Error"]["Code"] for f in again["UnsuccessfulFleetDeletions"]] == [
