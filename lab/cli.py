@@ -1,21 +1,19 @@
-"""`lab up | down | status | env | logs`: what a person types."""
+"""`lab up | down | status | env | logs | interrupt | capacity | fail`: what a person types."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab import controls
 from lab.aws.config import ACCESS_KEY, SECRET_KEY
 from lab.engine import EngineError
 from lab.machines import assemble, cleanup, process, slots
@@ -59,14 +57,58 @@ def parser() -> argparse.ArgumentParser:
         "status": "show machines, volumes and addresses; exit status 3 when the lab is down",
         "env": 'print what AWS tools need: eval "$(lab/lab env)"',
         "logs": "show the lab's log",
+        "interrupt": "let AWS take a Spot Instance",
+        "capacity": "limit how many instances a pool can run, or show the limits",
+        "fail": "let calls fail, or show which are going to",
         "daemon": argparse.SUPPRESS,
     }
     for verb, text in texts.items():
         sub = verbs.add_parser(verb, help=text, description=text if text != argparse.SUPPRESS else None)
         sub.add_argument("--name", default=os.environ.get("EXPERIMENTS_SPOT_LAB", DEFAULT_NAME), help="which lab")
-        if verb == "logs":
-            sub.add_argument("-f", "--follow", action="store_true", help="go on as the log grows")
+        ARGUMENTS.get(verb, lambda _sub: None)(sub)
     return top
+
+
+def up_arguments(sub: argparse.ArgumentParser) -> None:
+    """Arguments of `up`."""
+    text = "divide the lab's own delays, e.g. the two minutes of a notice; kept until `down`"
+    sub.add_argument("--speed", type=controls.positive, metavar="N", help=text)
+
+
+def logs_arguments(sub: argparse.ArgumentParser) -> None:
+    """Arguments of `logs`."""
+    sub.add_argument("-f", "--follow", action="store_true", help="go on as the log grows")
+
+
+def interrupt_arguments(sub: argparse.ArgumentParser) -> None:
+    """Arguments of `interrupt`."""
+    sub.add_argument("instance", metavar="INSTANCE", help="its id, or the beginning of it")
+    kind = sub.add_mutually_exclusive_group()
+    kind.add_argument("--notice", type=controls.positive, default=120.0, metavar="SECONDS", help="default: 120")
+    kind.add_argument("--none", action="store_true", help="without a notice: the machine is gone at once")
+    kind.add_argument("--rebalance", action="store_true", help="nothing but a rebalance recommendation")
+    sub.add_argument("--action", choices=["terminate", "stop", "hibernate"], help="default: what the Spot request says")
+
+
+def capacity_arguments(sub: argparse.ArgumentParser) -> None:
+    """Arguments of `capacity`."""
+    text = "e.g. t3.medium/us-east-1a/spot=0, t3.medium=2, '*=0'; N may be `any`"
+    sub.add_argument("pools", nargs="*", type=controls.pool, metavar="TYPE[/ZONE[/MARKET]]=N", help=text)
+
+
+def fail_arguments(sub: argparse.ArgumentParser) -> None:
+    """Arguments of `fail`."""
+    text = "e.g. RunInstances=InternalError:2; TIMES may be `always`; CALL=none takes it back"
+    sub.add_argument("faults", nargs="*", type=controls.fault, metavar="CALL=CODE[:TIMES]", help=text)
+
+
+ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "up": up_arguments,
+    "logs": logs_arguments,
+    "interrupt": interrupt_arguments,
+    "capacity": capacity_arguments,
+    "fail": fail_arguments,
+}
 
 
 # up and down
@@ -77,8 +119,9 @@ def up(options: argparse.Namespace) -> int:
     need_root("up")
     progress = Progress()
     with slots.locked(f"lab-{slots.check_name(options.name)}", progress):
-        slot = slots.claim(options.name)
+        slot = slots.claim(options.name, options.speed)
         if process.daemon(slot) and answers(slot):
+            controls.call(slot, "speed", {"factor": slot.speed})
             progress(f"lab {slot.name} is up already on {slot.endpoint}")
             return 0
         start(slot, progress)
@@ -155,17 +198,10 @@ def await_answer(slot: Slot) -> None:
 def answers(slot: Slot) -> bool:
     """Whether the API is there."""
     try:
-        control(slot, "calls")
-    except (OSError, ValueError):
+        controls.call(slot, "health")
+    except (OSError, ValueError, controls.ControlError):
         return False
     return True
-
-
-def control(slot: Slot, what: str) -> Any:
-    """Read one of the lab's own pages (JSON), past any proxy of the caller."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{slot.endpoint}/lab/{what}", timeout=10) as response:
-        return json.load(response)
 
 
 def log_tail(slot: Slot, lines: int = 15) -> str:
@@ -197,7 +233,7 @@ def status(options: argparse.Namespace) -> int:
         crashed = "; `lab down` or `lab up` cleans up what it left" if slot else ""
         print(f"lab {options.name} is down{crashed}")
         return DOWN
-    print("\n".join(report(slot, *inventory(slot), calls=control(slot, "calls"))))
+    print("\n".join(report(slot, *inventory(slot), calls=controls.call(slot, "calls"))))
     return 0
 
 
@@ -224,7 +260,7 @@ def report(slot: Slot, instances: list[dict[str, Any]], volumes: list[dict[str, 
     number = len(calls.get("calls", [])) if isinstance(calls, dict) else len(calls)
     lines = [
         f"lab {slot.name}: API {slot.endpoint}, machines in {slot.vpc_cidr} on {slot.bridge}, "
-        f"public {slot.public_cidr}, {number} calls, daemon {process.daemon(slot)}"
+        f"public {slot.public_cidr}, speed {slot.speed:g}, {number} calls, daemon {process.daemon(slot)}"
     ]
     if instances:
         lines += ["", *table([INSTANCE_HEAD, *map(instance_row, instances)])]
@@ -317,6 +353,45 @@ def logs(options: argparse.Namespace) -> int:
     return subprocess.call(["tail", "-n", "+1", *(["-F"] if options.follow else []), str(file)])
 
 
+# controls
+
+
+def interrupt(options: argparse.Namespace) -> int:
+    """Let AWS take an instance."""
+    print(controls.told(controls.call(running(options.name), "interrupt", controls.interruption(options))))
+    return 0
+
+
+def capacity(options: argparse.Namespace) -> int:
+    """Set limits, then show all."""
+    slot = running(options.name)
+    for one in options.pools:
+        controls.call(slot, "capacity", one)
+    print("\n".join(table(controls.limits(controls.call(slot, "capacity")))))
+    return 0
+
+
+def fail(options: argparse.Namespace) -> int:
+    """Order faults, then show all."""
+    slot = running(options.name)
+    for one in options.faults:
+        controls.call(slot, "fail", one)
+    print("\n".join(table(controls.faults(controls.call(slot, "fail")))))
+    return 0
+
+
+def running(name: str) -> Slot:
+    """The slot of a lab that answers.
+
+    Raises:
+        LabError: there is none.
+    """
+    slot = slots.load(slots.check_name(name))
+    if slot is None or not process.daemon(slot) or not answers(slot):
+        raise LabError(f"lab {name} is down; type: lab/lab up" + (f" --name {name}" if name != DEFAULT_NAME else ""))
+    return slot
+
+
 def daemon(options: argparse.Namespace) -> int:
     """What `up` starts in the background."""
     from lab.daemon import serve  # noqa: PLC0415  moto takes a second to import
@@ -333,7 +408,17 @@ def name_option(slot: Slot) -> str:
     return "" if slot.name == DEFAULT_NAME else f" --name {slot.name}"
 
 
-VERBS = {"up": up, "down": down, "status": status, "env": env, "logs": logs, "daemon": daemon}
+VERBS = {
+    "up": up,
+    "down": down,
+    "status": status,
+    "env": env,
+    "logs": logs,
+    "interrupt": interrupt,
+    "capacity": capacity,
+    "fail": fail,
+    "daemon": daemon,
+}
 
 
 def refuse(error: Exception) -> int:
@@ -347,7 +432,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         return VERBS[options.verb](options)
-    except (LabError, SlotError, CommandError, EngineError) as error:
+    except (LabError, SlotError, CommandError, EngineError, controls.ControlError) as error:
         return refuse(error)
     except KeyboardInterrupt:
         print("lab: interrupted; the same command continues", file=sys.stderr)

@@ -27,7 +27,7 @@ from dataclasses import asdict, fields
 from typing import Any
 from urllib.parse import parse_qs
 
-from lab.aws import events, interruptions, spot, throttle
+from lab.aws import events, interruptions, rules, spot, throttle
 from lab.aws.calls import Environ
 from lab.aws.config import NEW_ACCOUNT_VCPUS
 from lab.aws.world import Capacity, Fault, World
@@ -117,10 +117,22 @@ def clear(world: World) -> None:
 def _capacity(world: World, args: dict[str, Any]) -> None:
     kind, zone = args.get("type") or "*", args.get("zone") or "*"
     market = args.get("market") or "*"
+    _check_pool(world, kind, zone, market)
     world.capacity[:] = [c for c in world.capacity if (c.type, c.zone, c.market) != (kind, zone, market)]
     if args.get("count") is not None:
         world.capacity.append(Capacity(kind, zone, int(args["count"]), market))
     interruptions.restart(world)
+
+
+def _check_pool(world: World, kind: str, zone: str, market: str) -> None:
+    """A pool that cannot exist would never be short."""
+    if kind != "*" and not rules.offered_zones(world, kind):
+        raise BadControl(f"no instance type {kind!r} is sold here")
+    zones = [z.name for z in world.backend.describe_availability_zones()]
+    if zone not in ("*", *zones):
+        raise BadControl(f"no zone {zone!r}; there are {', '.join(zones)}")
+    if market not in ("*", "spot", "on-demand"):
+        raise BadControl(f"market is spot or on-demand, not {market!r}")
 
 
 def _fail(world: World, args: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lab.machines.shell import run
@@ -31,12 +31,13 @@ class SlotError(Exception):
 
 @dataclass(frozen=True)
 class Slot:
-    """What one lab owns on the host. `directory` holds its disks, log and notes."""
+    """What one lab owns on the host. `directory` holds its disks, log and notes; `speed` divides its delays."""
 
     name: str
     number: int
     vpc_cidr: str
     directory: str
+    speed: float = 1.0
 
     @property
     def port(self) -> int:
@@ -147,8 +148,8 @@ def labs() -> list[Slot]:
     return [slot for slot in found if slot]
 
 
-def claim(name: str) -> Slot:
-    """Get the slot of a lab, a new one where it has none, and write it down.
+def claim(name: str, speed: float | None = None) -> Slot:
+    """Get the slot of a lab, a new one where it has none, and write it down; without a speed it keeps the one it has.
 
     Raises:
         SlotError: see `allocate`.
@@ -156,6 +157,7 @@ def claim(name: str) -> Slot:
     with locked("slots"):
         routes = json.loads(run(["ip", "-json", "-4", "route", "show", "table", "all", "type", "unicast"]) or "[]")
         slot = allocate(name, labs(), routes, str(root() / name))
+        slot = replace(slot, speed=speed or slot.speed)
         slot.path.mkdir(parents=True, exist_ok=True)
         (slot.path / "slot.json").write_text(json.dumps(asdict(slot)) + "\n")
     return slot

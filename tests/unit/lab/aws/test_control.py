@@ -17,6 +17,12 @@ def test_ordered_fault(ec2: Any, control: Any, refused: Any) -> None:
     assert ec2.describe_instances()["Reservations"] == []
 
 
+def test_a_fault_is_taken_back(ec2: Any, control: Any) -> None:
+    control("fail", action="DescribeInstances", code="InternalError", times=None)
+    assert control("fail", action="DescribeInstances", clear=True) == []
+    assert ec2.describe_instances()["Reservations"] == []
+
+
 def test_fault_for_some_parameters(run: Any, control: Any, refused: Any) -> None:
     control(
         "fail",
@@ -110,6 +116,9 @@ def test_health(control: Any) -> None:
         ("deny", {"actoin": "x"}),
         ("event", {"event": "explode", "instance_id": "i-1"}),
         ("capacity", {"count": "many"}),
+        ("capacity", {"type": "t3.mediun", "count": 0}),
+        ("capacity", {"zone": "us-east-1z", "count": 0}),
+        ("capacity", {"market": "futures", "count": 0}),
     ],
 )
 def test_mistakes_are_said(control: Any, name: str, args: dict[str, Any]) -> None:

@@ -103,3 +103,21 @@ def test_a_damaged_note_is_no_lab(tmp_path, monkeypatch):
     (tmp_path / "broken" / "slot.json").write_text('{"name": "bro')
     assert slots.load("broken") is None
     assert slots.labs() == []
+
+
+def test_a_lab_keeps_its_speed_until_it_gets_another_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERIMENTS_SPOT_LAB_DIR", str(tmp_path))
+    monkeypatch.setattr(slots, "run", lambda _command: "[]")
+    assert slots.claim("a").speed == 1
+    assert slots.claim("a", 20).speed == 20
+    assert slots.claim("a").speed == 20
+    assert slots.load("a").speed == 20
+
+
+def test_a_slot_written_down_before_there_were_speeds(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERIMENTS_SPOT_LAB_DIR", str(tmp_path))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/slot.json").write_text(
+        '{"name": "old", "number": 0, "vpc_cidr": "10.0.0.0/16", "directory": "/x"}'
+    )
+    assert slots.load("old").speed == 1
