@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from types import ModuleType
 from typing import Any, Callable
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
@@ -24,10 +25,15 @@ class RemoteError(Exception):
     """Something on the instance did not work; the text is for the user."""
 
 
+def source_of(module: ModuleType) -> str:
+    """Text of a module, also from inside the zip in which Ansible sends modules."""
+    loader: Any = module.__loader__
+    return str(loader.get_source(module.__name__))
+
+
 def runner_source() -> str:
-    """Text of the runner, also from inside the zip in which Ansible sends modules."""
-    loader: Any = runner.__loader__
-    return str(loader.get_source(runner.__name__))
+    """Text of the runner."""
+    return source_of(runner)
 
 
 def read_text(path: str) -> str | None:

@@ -214,9 +214,12 @@ class Ledger:
         self.entry: dict[str, Any] = {key: spec.get(key) for key in ("generation", "rank", "instance_id", "image")}
         self.entry.update(spec_sha256=spec.get("spec_sha256"), state="starting", exit_code=None)
         self.entry.update(started=now(), finished=None, message="")
-        earlier = close_lost_runs(read_ledger(self.path).get("runs", []))
+        found = read_ledger(self.path)
+        earlier = close_lost_runs(found.get("runs", []))
         self.data = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
         self.data = {"schema": SCHEMA, **self.data, "runs": [*earlier, self.entry][-KEPT_RUNS:]}
+        if found.get("notices"):  # the notice watcher's
+            self.data["notices"] = found["notices"]
         write_ledger(self.path, self.data)
 
     def note(self, **changes: Any) -> None:
