@@ -33,7 +33,9 @@ from lab.aws.instances import Instances
 from lab.aws.launch_templates import LaunchTemplates
 from lab.aws.machines import Machines
 from lab.aws.network import Network
+from lab.aws.placement import Placement
 from lab.aws.spot import SpotRequests
+from lab.aws.spot_fleets import SpotFleets
 from lab.aws.tags import Tags
 from lab.aws.volumes import Volumes
 from lab.aws.world import Fault, World
@@ -41,7 +43,7 @@ from lab.aws.world import Fault, World
 log = logging.getLogger("lab.aws")
 
 
-class LabEC2(SpotRequests, Instances, Fleets, Volumes, LaunchTemplates, Network, Tags, Catalog):
+class LabEC2(SpotRequests, Instances, Fleets, SpotFleets, Placement, Volumes, LaunchTemplates, Network, Tags, Catalog):
     """EC2's actions: the lab's where there is one, moto's otherwise."""
 
 
@@ -85,6 +87,7 @@ class App:
         for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
             table.clear()
         world.snapshot_states.clear()
+        world.placements.clear()
         world.deliveries.clear()
         control.clear(world)
         world.calls.clear()

@@ -144,9 +144,8 @@ class Fleets(LabResponse):
         return {m: pools(self.world, fleet.args, m) for m, units in fleet.target.items() if units > 0}
 
     def _enter(self, fleet: Fleet) -> None:
-        running = [f for f in self.world.fleets.values() if f.type != "instant" and not f.state.startswith("deleted")]
-        if fleet.type != "instant" and len(running) >= MOST_FLEETS:
-            raise Refusal("MaxSpotFleetRequestCountExceeded", f"You have {MOST_FLEETS} active fleets.")
+        if fleet.type != "instant":
+            limit(self.world)
         tags = launches.tag_map(fleet.args.get("TagSpecifications")).get("fleet", {})
         self.world.backend.create_tags([fleet.id], tags)
         self.world.fleets[fleet.id] = fleet
@@ -259,6 +258,13 @@ class Fleets(LabResponse):
         if fleet.state.startswith("deleted"):
             return {"Code": "fleetNotInDeletableState", "Message": f"Fleet {fleet_id} is not in a deletable state."}
         return None
+
+
+def limit(world: World) -> None:
+    """Source: EC2 User Guide, fleet quotas; [ERR] MaxSpotFleetRequestCountExceeded."""
+    running = [f for f in world.fleets.values() if f.type != "instant" and not f.state.startswith("deleted")]
+    if len(running) >= MOST_FLEETS:
+        raise Refusal("MaxSpotFleetRequestCountExceeded", f"You have {len(running)} active fleets.")
 
 
 def _not_too_many(ids: list[str], known: list[Fleet]) -> None:

@@ -37,6 +37,7 @@ NOT_FOUND = {
     "lt": "InvalidLaunchTemplateId.NotFound",
     "sg": "InvalidGroup.NotFound",
     "sir": "InvalidSpotInstanceRequestID.NotFound",
+    "sfr": "InvalidSpotFleetRequestId.NotFound",
     "snap": "InvalidSnapshot.NotFound",
     "vol": "InvalidVolume.NotFound",
 }
@@ -49,6 +50,7 @@ def exists(world: World, resource_id: str) -> bool:
     where: dict[str, Any] = {
         "ami": backend.amis,
         "fleet": world.fleets,
+        "sfr": world.fleets,
         "i": world.records,
         "key": {k.id for k in backend.key_pairs.values()},
         "lt": backend.launch_templates,

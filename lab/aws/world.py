@@ -93,6 +93,7 @@ class World:
     snapshot_states: dict[str, str] = field(default_factory=dict)
     on_end: list[Callable[[Record], None]] = field(default_factory=list)  # told when an instance is terminated
     keeper: Any = None  # fleet.keeper.Keeper
+    placements: set[str] = field(default_factory=set)  # configurations that GetSpotPlacementScores has seen
     capacity: list[Capacity] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     denied: dict[str, str] = field(default_factory=dict)  # action -> resource pattern

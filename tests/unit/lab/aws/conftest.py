@@ -7,6 +7,7 @@ import json
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import boto3
@@ -201,3 +202,53 @@ def fleet(ec2: Any, template: Callable[..., Any], subnets: dict[str, str]) -> Ca
         return ec2.create_fleet(**args)
 
     return make
+
+
+@pytest.fixture
+def look(app: App, client: Callable[..., Any]) -> Iterator[Callable[[], None]]:
+    """What the loop over fleets does, now and not by itself."""
+    app.world.keeper.hold = True
+    yield app.world.keeper.look
+    app.world.keeper.hold = False
+
+
+@pytest.fixture
+def kept(fleet: Callable[..., Any], look: Callable[[], None]) -> Callable[..., str]:
+    """A fleet of type maintain unless told otherwise, looked at once; returns its id."""
+
+    def make(*args: Any, **changes: Any) -> str:
+        made: str = fleet(*args, **{"Type": "maintain", **changes})["FleetId"]
+        look()
+        return made
+
+    return make
+
+
+@pytest.fixture
+def active(ec2: Any) -> Callable[[str], list[str]]:
+    """DescribeFleetInstances or its sibling: ids of the instances."""
+
+    def ids(fleet_id: str) -> list[str]:
+        if fleet_id.startswith("sfr-"):
+            answer = ec2.describe_spot_fleet_instances(SpotFleetRequestId=fleet_id)
+        else:
+            answer = ec2.describe_fleet_instances(FleetId=fleet_id)
+        return [i["InstanceId"] for i in answer["ActiveInstances"]]
+
+    return ids
+
+
+@pytest.fixture
+def history(ec2: Any) -> Callable[..., list[tuple[str, str]]]:
+    """Events of a fleet as (type, sub-type), without those of its Spot requests."""
+
+    def read(fleet_id: str, **more: Any) -> list[tuple[str, str]]:
+        start = datetime.now(timezone.utc) - timedelta(hours=1)
+        if fleet_id.startswith("sfr-"):
+            answer = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=start, **more)
+        else:
+            answer = ec2.describe_fleet_history(FleetId=fleet_id, StartTime=start, **more)
+        found = [(r["EventType"], r["EventInformation"]["EventSubType"]) for r in answer["HistoryRecords"]]
+        return [event for event in found if event[0] != "spotInstanceRequestChange"]
+
+    return read

@@ -128,13 +128,6 @@ def test_mistakes_are_said(control: Any, name: str, args: dict[str, Any]) -> Non
     assert f"/lab/{name}" in json.loads(err.value.read())["error"]
 
 
-def test_no_spot_fleet_of_moto(ec2: Any, refused: Any) -> None:
-    """It would make instances that no machine plays"""
-    config = {"IamFleetRole": "arn:aws:iam::123456789012:role/r", "TargetCapacity": 1, "LaunchSpecifications": []}
-    with refused("LabNotImplemented", http=501, text="Spot Fleet"):
-        ec2.request_spot_fleet(SpotFleetRequestConfig=config)
-
-
 def test_what_the_lab_cannot_do_is_an_error_that_says_so(ec2: Any, refused: Any) -> None:
     with refused("LabNotImplemented", http=501, text="GetInstanceTypesFromInstanceRequirements"):
         ec2.get_instance_types_from_instance_requirements(
