@@ -22,7 +22,7 @@ MAKERS: dict[str, tuple[str, ...]] = {
     "reservation": LAUNCHES,
     "volume": (*LAUNCHES, "CreateVolume"),
     "spot-request": LAUNCHES,
-    "fleet": ("CreateFleet",),
+    "fleet": ("CreateFleet", "RequestSpotFleet"),
     "key-pair": ("CreateKeyPair", "ImportKeyPair"),
     "template": TEMPLATES,
     "template-name": TEMPLATES,

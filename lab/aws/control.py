@@ -122,6 +122,7 @@ def _capacity(world: World, args: dict[str, Any]) -> None:
     if args.get("count") is not None:
         world.capacity.append(Capacity(kind, zone, int(args["count"]), market))
     interruptions.restart(world)
+    spot.evaluate(world)
 
 
 def _check_pool(world: World, kind: str, zone: str, market: str) -> None:

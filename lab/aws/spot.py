@@ -18,7 +18,11 @@ from lab.aws.world import Record, World, now
 FILTERS = filters.table(
     {
         "create-time": "CreateTime",
+        "fault-code": "Fault.Code",
+        "fault-message": "Fault.Message",
         "instance-id": "InstanceId",
+        "launch.group-id": "LaunchSpecification.SecurityGroups.GroupId",
+        "launch.group-name": "LaunchSpecification.SecurityGroups.GroupName",
         "launch.image-id": "LaunchSpecification.ImageId",
         "launch.instance-type": "LaunchSpecification.InstanceType",
         "launch.key-name": "LaunchSpecification.KeyName",
@@ -28,7 +32,9 @@ FILTERS = filters.table(
         "spot-price": "SpotPrice",
         "state": "State",
         "status-code": "Status.Code",
+        "status-message": "Status.Message",
         "type": "Type",
+        "valid-until": "ValidUntil",
     }
 )
 
@@ -113,7 +119,9 @@ class SpotRequests(LabResponse):
         if earlier is not None:
             return ActionResult({"SpotInstanceRequests": [self._request(i) for i in earlier]})
         made = [wanted(args) for _ in range(int(args.get("InstanceCount") or 1))]
-        holding(self.world, made[0])  # refuses the call for anything that waiting does not mend
+        planned = holding(self.world, made[0])  # refuses the call for anything that waiting does not mend
+        if isinstance(planned, launches.Plan):
+            rules.quota(self.world, planned.type_name, len(made), "spot")
         self.dry_run()
         tags = launches.tag_map(args.get("TagSpecifications")).get("spot-instances-request", {})
         for request in made:
@@ -156,6 +164,7 @@ HOLDING = {
     "InsufficientInstanceCapacity": "capacity-not-available",
     "SpotMaxPriceTooLow": "price-too-low",
     "Unsupported": "constraint-not-fulfillable",
+    "MaxSpotInstanceCountExceeded": "capacity-not-available",  # a later launch; at the request it is an error
 }
 
 
@@ -196,7 +205,13 @@ def _evaluate(world: World, request: dict[str, Any]) -> None:
         if found != request["Status"]["Code"]:
             cloud.set_status(request, found)
         return
-    (record,) = launches.launch(world, found, 1)
+    try:
+        (record,) = launches.launch(world, found, 1)
+    except Refusal as err:
+        if err.code not in HOLDING:
+            raise
+        cloud.set_status(request, HOLDING[err.code])
+        return
     cloud.set_status(request, "pending-fulfillment")
     adopt(world, request, record)
     launches.start(world, [record])
