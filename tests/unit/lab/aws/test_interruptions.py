@@ -210,3 +210,18 @@ def test_what_cannot_be_interrupted(ec2: Any, run: Any, control: Any, fails: Any
     assert "already" in fails(instance_id=one)
     ec2.terminate_instances(InstanceIds=[other])
     assert "terminated" in fails(instance_id=other)
+
+
+def test_a_fleet_that_is_maintained_replaces_what_was_taken(kept: Any, control: Any, seen: Seen) -> None:
+    """[UG EC2 Fleet, maintain]: after the end, not at the notice"""
+    made = kept(2)
+    old = kept.active(made)[0]
+    control("interrupt", instance_id=old)
+    kept.look()
+    assert len(kept.active(made)) == 2
+    assert old in kept.active(made)
+    control("interrupt", instance_id=old, notice=None)
+    kept.look()
+    assert len(kept.active(made)) == 2
+    assert old not in kept.active(made)
+    assert seen.request(old) == ("closed", "instance-terminated-no-capacity")

@@ -9,7 +9,7 @@ import pytest
 from docker.errors import APIError, NotFound
 from lab_views import view
 
-from lab.aws.machines import VolumeView
+from lab.aws.machines import Notices, VolumeView
 from lab.machines import docker_machines, network
 from lab.machines.containers import Image
 from lab.machines.disks import Device
@@ -270,6 +270,17 @@ def test_terminate_ends_a_waiting_detach(lab):
     lab.machines.terminate(ID)
     assert lab.cloud.next() == ("terminated", ID)
     assert lab.machines._busy == {}
+
+
+def test_a_notice_is_shown_until_the_machine_is_gone(lab):
+    told = Notices({"action": "terminate", "time": "2026-11-21T12:02:00Z"})
+    lab.started()
+    lab.machines.notify(ID, told)
+    assert lab.machines.notices(ID) == told
+    lab.machines.terminate(ID)
+    assert lab.cloud.next() == ("terminated", ID)
+    lab.machines.notify(ID, told)
+    assert lab.machines.notices(ID) == Notices()
 
 
 def test_reset_ends_all(lab):

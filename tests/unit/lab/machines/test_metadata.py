@@ -82,6 +82,14 @@ def test_notices():
     assert get("/latest/meta-data/spot/instance-action", view(lifecycle="on-demand"), told) is None
 
 
+@pytest.mark.parametrize("action", ["stop", "hibernate"])
+def test_the_legacy_path_is_for_terminations(action):
+    # Source: EC2 User Guide "Instance metadata categories", spot/termination-time
+    told = Notices({"action": action, "time": "2026-11-21T12:02:00Z"})
+    assert json.loads(get("/latest/meta-data/spot/instance-action", notices=told))["action"] == action
+    assert get("/latest/meta-data/spot/termination-time", notices=told) is None
+
+
 def test_role_credentials():
     with_role = view(instance_profile_arn="arn:aws:iam::123456789012:instance-profile/p", role_name="worker")
     assert get("/latest/meta-data/iam/security-credentials/", with_role) == "worker"
