@@ -204,51 +204,72 @@ def fleet(ec2: Any, template: Callable[..., Any], subnets: dict[str, str]) -> Ca
     return make
 
 
-@pytest.fixture
-def look(app: App, client: Callable[..., Any]) -> Iterator[Callable[[], None]]:
-    """What the loop over fleets does, now and not by itself."""
-    app.world.keeper.hold = True
-    yield app.world.keeper.look
-    app.world.keeper.hold = False
+class Kept:
+    """Fleets of type request and maintain, which are looked at when a test says so."""
 
+    def __init__(self, ec2: Any, app: App, fleet: Callable[..., Any]) -> None:
+        self.ec2, self.app, self.fleet = ec2, app, fleet
 
-@pytest.fixture
-def kept(fleet: Callable[..., Any], look: Callable[[], None]) -> Callable[..., str]:
-    """A fleet of type maintain unless told otherwise, looked at once; returns its id."""
-
-    def make(*args: Any, **changes: Any) -> str:
-        made: str = fleet(*args, **{"Type": "maintain", **changes})["FleetId"]
-        look()
+    def __call__(self, *args: Any, **changes: Any) -> str:
+        """A fleet of type maintain unless told otherwise, looked at once; its id."""
+        made: str = self.fleet(*args, **{"Type": "maintain", **changes})["FleetId"]
+        self.look()
         return made
 
-    return make
+    def look(self) -> None:
+        self.app.world.keeper.look()
 
+    def end(self, *ids: str) -> None:
+        self.ec2.terminate_instances(InstanceIds=list(ids))
 
-@pytest.fixture
-def active(ec2: Any) -> Callable[[str], list[str]]:
-    """DescribeFleetInstances or its sibling: ids of the instances."""
-
-    def ids(fleet_id: str) -> list[str]:
+    def active(self, fleet_id: str) -> list[str]:
+        """Ids of the instances."""
         if fleet_id.startswith("sfr-"):
-            answer = ec2.describe_spot_fleet_instances(SpotFleetRequestId=fleet_id)
+            answer = self.ec2.describe_spot_fleet_instances(SpotFleetRequestId=fleet_id)
         else:
-            answer = ec2.describe_fleet_instances(FleetId=fleet_id)
+            answer = self.ec2.describe_fleet_instances(FleetId=fleet_id)
         return [i["InstanceId"] for i in answer["ActiveInstances"]]
 
-    return ids
+    def seen(self, fleet_id: str) -> dict[str, Any]:
+        """The fleet as it is described."""
+        if fleet_id.startswith("sfr-"):
+            found = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+        else:
+            found = self.ec2.describe_fleets(FleetIds=[fleet_id])["Fleets"]
+        one: dict[str, Any] = found[0]
+        return one
+
+    def status(self, fleet_id: str) -> tuple[str, str, float]:
+        """State, activity, fulfilled capacity."""
+        one = self.seen(fleet_id)
+        if fleet_id.startswith("sfr-"):
+            fulfilled = one["SpotFleetRequestConfig"]["FulfilledCapacity"]
+            return one["SpotFleetRequestState"], one["ActivityStatus"], fulfilled
+        return one["FleetState"], one["ActivityStatus"], one["FulfilledCapacity"]
+
+    def zones(self, fleet_id: str) -> list[str]:
+        """Letters of the zones of its instances, sorted."""
+        ids = self.active(fleet_id)
+        found = self.ec2.describe_instances(InstanceIds=ids)["Reservations"] if ids else []
+        return sorted(i["Placement"]["AvailabilityZone"][-1] for r in found for i in r["Instances"])
+
+    def records(self, fleet_id: str, **more: Any) -> list[dict[str, Any]]:
+        start = datetime.now(timezone.utc) - timedelta(hours=1)
+        if fleet_id.startswith("sfr-"):
+            answer = self.ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=start, **more)
+        else:
+            answer = self.ec2.describe_fleet_history(FleetId=fleet_id, StartTime=start, **more)
+        found: list[dict[str, Any]] = answer["HistoryRecords"]
+        return found
+
+    def history(self, fleet_id: str, **more: Any) -> list[tuple[str, str]]:
+        """Events of a fleet as (type, sub-type), without those of its Spot requests."""
+        found = [(r["EventType"], r["EventInformation"]["EventSubType"]) for r in self.records(fleet_id, **more)]
+        return [event for event in found if event[0] != "spotInstanceRequestChange"]
 
 
 @pytest.fixture
-def history(ec2: Any) -> Callable[..., list[tuple[str, str]]]:
-    """Events of a fleet as (type, sub-type), without those of its Spot requests."""
-
-    def read(fleet_id: str, **more: Any) -> list[tuple[str, str]]:
-        start = datetime.now(timezone.utc) - timedelta(hours=1)
-        if fleet_id.startswith("sfr-"):
-            answer = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=start, **more)
-        else:
-            answer = ec2.describe_fleet_history(FleetId=fleet_id, StartTime=start, **more)
-        found = [(r["EventType"], r["EventInformation"]["EventSubType"]) for r in answer["HistoryRecords"]]
-        return [event for event in found if event[0] != "spotInstanceRequestChange"]
-
-    return read
+def kept(ec2: Any, app: App, fleet: Callable[..., Any]) -> Iterator[Kept]:
+    app.world.keeper.hold = True
+    yield Kept(ec2, app, fleet)
+    app.world.keeper.hold = False
