@@ -55,9 +55,10 @@ def configuration(args: dict[str, Any]) -> str:
 
 def types(world: World, args: dict[str, Any]) -> list[str]:
     """The types to score; unknown ones are refused."""
-    wanted = args.get("InstanceRequirementsWithMetadata", {}).get("InstanceRequirements")
-    if wanted:
-        return requirements.types(world, wanted)
+    asked = args.get("InstanceRequirementsWithMetadata") or {}
+    if asked:
+        wanted = asked.get("InstanceRequirements") or {}
+        return requirements.types(world, wanted, asked.get("ArchitectureTypes") or [])
     names = list(dict.fromkeys(args["InstanceTypes"]))
     unknown = [n for n in names if n not in rules.INSTANCE_TYPES]
     if unknown:

@@ -131,7 +131,9 @@ def _types(world: World, base: dict[str, Any], override: dict[str, Any]) -> list
     if not wanted:
         return [override]
     plain = {k: v for k, v in override.items() if k != "InstanceRequirements"}
-    return [{**plain, "InstanceType": name} for name in requirements.types(world, wanted)]
+    image = world.backend.amis.get(override.get("ImageId") or base.get("ImageId"))
+    names = requirements.types(world, wanted, [image.architecture] if image else [])
+    return [{**plain, "InstanceType": name} for name in names]
 
 
 def _weighed(override: dict[str, Any], type_name: str | None, unit: str | None) -> dict[str, Any]:

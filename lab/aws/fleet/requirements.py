@@ -7,7 +7,7 @@ performance are not looked at.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
@@ -35,10 +35,11 @@ def check(wanted: dict[str, Any]) -> None:
             raise Refusal("InvalidParameterCombination", f"InstanceRequirements: specify {one} or {other}, not both.")
 
 
-def types(world: World, wanted: dict[str, Any]) -> list[str]:
-    """Names of the types that fit and are not too dear, cheapest first."""
+def types(world: World, wanted: dict[str, Any], architectures: Sequence[str] = ()) -> list[str]:
+    """Names of the types that fit, speak one of the architectures and are not too dear, cheapest first."""
     check(wanted)
-    fitting = [name for name in INSTANCE_TYPES if fits(name, wanted) and rules.offered_zones(world, name)]
+    spoken = [name for name, data in INSTANCE_TYPES.items() if speaks(data, architectures)]
+    fitting = [name for name in spoken if fits(name, wanted) and rules.offered_zones(world, name)]
     kept = [name for name in fitting if prices.on_demand(name) <= limit(fitting, wanted)]
     return sorted(kept, key=lambda name: (prices.on_demand(name), name))[:CHEAPEST]
 
@@ -59,6 +60,11 @@ def limit(fitting: list[str], wanted: dict[str, Any]) -> float:
     if share is not None:
         return lowest * int(share) / 100 / 0.42
     return lowest * (1 + int(SPOT_PERCENT if over is None else over) / 100)
+
+
+def speaks(data: dict[str, Any], architectures: Sequence[str]) -> bool:
+    """Source: EC2 User Guide, attribute-based instance type selection: the image decides about the architecture."""
+    return not architectures or bool(set(architectures) & set(data["ProcessorInfo"]["SupportedArchitectures"]))
 
 
 def fits(name: str, wanted: dict[str, Any]) -> bool:
