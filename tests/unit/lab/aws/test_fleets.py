@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -205,6 +206,60 @@ def test_fleets_that_cannot_be(fleet: Any, refused: Any, changes: dict[str, Any]
     """[API CreateFleet]"""
     with refused(code):
         fleet(**changes)
+
+
+REBALANCE = {"ReplacementStrategy": "launch-before-terminate", "TerminationDelay": 120}
+
+
+def rebalance(**changes: Any) -> dict[str, Any]:
+    wanted = {k: v for k, v in {**REBALANCE, **changes}.items() if v is not None}
+    return {"SpotOptions": {"MaintenanceStrategies": {"CapacityRebalance": wanted}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"Type": "request", **rebalance()}, "InvalidParameterCombination"),
+        (rebalance(TerminationDelay=None), "InvalidParameterCombination"),
+        (rebalance(TerminationDelay=119), "InvalidParameterValue"),
+        (rebalance(TerminationDelay=7201), "InvalidParameterValue"),
+        (rebalance(ReplacementStrategy="launch"), "InvalidParameterCombination"),
+        (rebalance(ReplacementStrategy="terminate"), "InvalidParameterValue"),
+        ({"Type": "request", "ReplaceUnhealthyInstances": True}, "InvalidParameterCombination"),
+        ({"Type": "request", "SpotOptions": {"InstanceInterruptionBehavior": "stop"}}, "InvalidParameterCombination"),
+        ({"SpotOptions": {"InstanceInterruptionBehavior": "sleep"}}, "InvalidParameterValue"),
+        ({"Type": "request", "TargetCapacitySpecification": {"TotalTargetCapacity": 0}}, "InvalidParameterValue"),
+        ({"TargetCapacitySpecification": {"TotalTargetCapacity": 10001}}, "InvalidParameterValue"),
+        (
+            {"TargetCapacitySpecification": {"TotalTargetCapacity": 1, "TargetCapacityUnitType": "vcpu"}},
+            "InvalidParameterCombination",
+        ),
+        ({"SpotOptions": {"MaxTotalPrice": "cheap"}}, "InvalidParameterValue"),
+        ({"ValidUntil": datetime(2020, 1, 1, tzinfo=timezone.utc)}, "InvalidParameterValue"),
+        ({"ExcessCapacityTerminationPolicy": "default"}, "InvalidParameterValue"),
+    ],
+)
+def test_lasting_fleets_that_cannot_be(fleet: Any, refused: Any, changes: dict[str, Any], code: str) -> None:
+    """[API CreateFleet], [API FleetSpotCapacityRebalanceRequest], [UG interruption behavior]"""
+    with refused(code):
+        fleet(**{"Type": "maintain", **changes})
+
+
+def test_overrides_of_one_type_of_fleet_only(fleet: Any, subnets: dict[str, str], ami: str, refused: Any) -> None:
+    """[API FleetLaunchTemplateOverridesRequest] SubnetId, ImageId; [API FleetLaunchTemplateConfigRequest] 300"""
+    with refused("InvalidFleetConfig", text="only one subnet"):
+        fleet(overrides=[{"InstanceType": "t3.medium", "SubnetId": f"{subnets['a']},{subnets['b']}"}])
+    with refused("InvalidParameterCombination", text="ImageId"):
+        fleet(Type="maintain", overrides=[{"InstanceType": "t3.medium", "ImageId": ami}])
+    with refused("InvalidParameterValue", text="300"):
+        fleet(Type="maintain", overrides=[{"InstanceType": "t3.medium", "Priority": n} for n in range(301)])
+
+
+def test_zone_by_id(ec2: Any, fleet: Any, instance: Any) -> None:
+    """[API FleetLaunchTemplateOverridesRequest] AvailabilityZoneId, or AvailabilityZone"""
+    zone = ec2.describe_availability_zones()["AvailabilityZones"][1]
+    answer = fleet(overrides=[{"InstanceType": "t3.medium", "AvailabilityZoneId": zone["ZoneId"]}])
+    assert instance(members(answer)[0])["Placement"]["AvailabilityZone"] == zone["ZoneName"]
 
 
 def test_unknown_template_refuses_the_whole_call(ec2: Any, fleet: Any, refused: Any) -> None:
