@@ -97,6 +97,13 @@ class LabCloud:
             record.reason = (INTERNAL[0], f"{INTERNAL[1]} ({reason})")
             end(self.world, record)
 
+    def impaired(self, instance_id: str) -> None:
+        """Its status checks fail from now on; no machine reports this, the control call `event` does."""
+        with self._change():
+            record = self.world.records.get(instance_id)
+            if record and record.instance.state == "running":
+                record.impaired = record.impaired or time.monotonic()
+
     def powered_off(self, instance_id: str) -> None:
         """See machines.Cloud. Source: EC2 User Guide, InstanceInitiatedShutdownBehavior."""
         with self._change():

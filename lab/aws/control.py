@@ -16,7 +16,8 @@ GET  /lab/calls         every API call; ?mutating=true, ?since=NUMBER   DELETE e
 GET  /lab/events        what EventBridge did with each event
 GET  /lab/spot          Spot requests with all the statuses they have had
 POST /lab/reset         {controls: true} only faults and limits, else everything: instances, volumes, names
-POST /lab/event         {instance_id, event}   event: running, stopped, terminated, failed, powered_off
+POST /lab/event         {instance_id, event}   event: running, stopped, terminated, failed, powered_off,
+                        impaired (status checks fail)
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from lab.aws.config import NEW_ACCOUNT_VCPUS
 from lab.aws.world import Capacity, Fault, World
 
 LOG_LIMIT = 20000
+EVENTS = ("running", "stopped", "terminated", "failed", "powered_off", "impaired")
 VERBS = ("calls", "event", "interrupt", "reset")  # controls with an answer of their own
 
 
@@ -199,8 +201,8 @@ SET: dict[str, Callable[[World, dict[str, Any]], None]] = {
 
 def _event(cloud: Any, args: dict[str, Any]) -> dict[str, Any]:
     event, instance_id = args.get("event"), args.get("instance_id")
-    if event not in ("running", "stopped", "terminated", "failed", "powered_off") or not instance_id:
-        raise BadControl("needs instance_id and event: running, stopped, terminated, failed or powered_off")
+    if event not in EVENTS or not instance_id:
+        raise BadControl(f"needs instance_id and event: one of {', '.join(EVENTS)}")
     extra = (args.get("reason", "ordered by /lab/event"),) if event == "failed" else ()
     getattr(cloud, event)(instance_id, *extra)
     return {"event": event}

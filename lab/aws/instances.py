@@ -439,7 +439,9 @@ def _state(record: Record) -> dict[str, Any]:
 def _status(record: Record) -> dict[str, Any]:
     check: dict[str, Any] = {"Status": "not-applicable"}
     if record.instance.state == "running":
-        check = {"Status": "ok", "Details": [{"Name": "reachability", "Status": "passed"}]}
+        ok = not record.impaired
+        detail = {"Name": "reachability", "Status": "passed" if ok else "failed"}
+        check = {"Status": "ok" if ok else "impaired", "Details": [detail]}
     return {
         "InstanceId": record.instance.id,
         "AvailabilityZone": record.instance.availability_zone,

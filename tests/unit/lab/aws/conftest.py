@@ -82,8 +82,9 @@ def session_clients(url: str) -> Callable[..., Any]:
 
 @pytest.fixture
 def client(session_clients: Callable[..., Any], app: App) -> Callable[..., Any]:
-    app.world.machines.reset()
-    app.reset()
+    with app.world.lock:  # the loop over fleets runs in a thread
+        app.world.machines.reset()
+        app.reset()
     return session_clients
 
 

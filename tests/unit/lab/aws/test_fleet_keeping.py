@@ -262,12 +262,14 @@ def test_not_after(kept: Any, app: Any, terminate: bool, state: str, left: int) 
     assert len(kept.active(made)) == left
 
 
-def test_unhealthy_ones_are_replaced(ec2: Any, kept: Any, app: Any) -> None:
-    """[API CreateFleet] ReplaceUnhealthyInstances; [UG fleet health checks]: three failed checks, every two minutes"""
+def test_unhealthy_ones_are_replaced(control: Any, kept: Any, app: Any) -> None:
+    """[API ActiveInstance] InstanceHealth; [UG fleet health checks]: replaced after three failed checks, 2 minutes each"""
     made = kept(1, zones="a", ReplaceUnhealthyInstances=True)
     (sick,) = kept.active(made)
-    app.world.records[sick].impaired = time.monotonic()
-    assert ec2.describe_fleet_instances(FleetId=made)["ActiveInstances"][0]["InstanceHealth"] == "unhealthy"
+    control("event", event="impaired", instance_id=sick)
+    status = kept.ec2.describe_instance_status(InstanceIds=[sick])["InstanceStatuses"][0]
+    assert status["InstanceStatus"]["Status"] == "impaired"
+    assert kept.ec2.describe_fleet_instances(FleetId=made)["ActiveInstances"][0]["InstanceHealth"] == "unhealthy"
     kept.look()
     assert kept.active(made) == [sick]
     app.world.records[sick].impaired -= supply.CHECKS * supply.CHECK_PERIOD
