@@ -77,6 +77,19 @@ options:
       device:
         description: Device name to attach as. The first free one from V(/dev/sdf) on by default.
         type: str
+  leaving_instance_ids:
+    description:
+      - Instances that AWS is taking or has taken. A volume that one of them still holds is waited for.
+    type: list
+    elements: str
+    default: []
+  unmounted_volume_ids:
+    description:
+      - Volumes that a leaving instance has unmounted. They are detached from it right away, so that nobody has to wait
+        for its end.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds until a volume that is not attached is an error; also how long one may take to be given back.
     type: int
@@ -142,6 +155,7 @@ volumes:
 """
 
 import time
+from dataclasses import dataclass
 from typing import Any, Callable
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
@@ -176,10 +190,27 @@ class VolumeError(Exception):
     """The run cannot go on; the text is for the user."""
 
 
+@dataclass(frozen=True)
+class Former:
+    """Instances that give their volumes back, and the volumes that they have unmounted already."""
+
+    instance_ids: frozenset[str] = frozenset()
+    unmounted: frozenset[str] = frozenset()
+
+
 class Volumes:
     """The effects on AWS for one instance. `clock` has monotonic(), time() and sleep()."""
 
-    def __init__(self, ec2: Any, target: Target, tags: dict[str, str], timeout: float, clock: Any = time) -> None:
+    def __init__(
+        self,
+        ec2: Any,
+        target: Target,
+        tags: dict[str, str],
+        timeout: float,
+        former: Former | None = None,
+        clock: Any = time,
+    ) -> None:
+        self.former = former or Former()
         self.ec2 = ec2
         self.target = target
         self.tags = tags
@@ -263,13 +294,15 @@ class Volumes:
         volume = self.wait(volume["VolumeId"], lambda _volume: True, "there")
         others = attach.held_by_others(volume, self.target)
         leaving = any(one["State"] in ("detaching", "busy") for one in volume.get("Attachments", []))
-        if others and not leaving:
+        if others and not leaving and not self.former.instance_ids.issuperset(others):
             raise VolumeError(
                 f"{wanted['name']} ({volume['VolumeId']}) is attached to {', '.join(others)}; close that experiment, or"
                 " detach the volume there first"
             )
-        if not leaving:
+        if not (leaving or others):
             return volume
+        if volume["VolumeId"] in self.former.unmounted and not leaving:
+            api.detach_volume(self.ec2, volume["VolumeId"])
         return self.wait(volume["VolumeId"], lambda one: one["State"] == "available", f"given back by {others}")
 
     def after_refusal(self, error: ApiError, wanted: Resource, device: str) -> str:
@@ -329,7 +362,8 @@ def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     if check_mode:
         volumes = [answer(step, step.found, step.device) for step in steps]
     else:
-        effects = Volumes(ec2, target, params["tags"], params["timeout"])
+        former = Former(frozenset(params["leaving_instance_ids"]), frozenset(params["unmounted_volume_ids"]))
+        effects = Volumes(ec2, target, params["tags"], params["timeout"], former)
         volumes = [effects.do(step) for step in steps]
         for volume in volumes:
             diff["after"][volume["name"]].update(volume_id=volume["volume_id"], device=volume["device"])
@@ -346,6 +380,8 @@ def main() -> None:
             "rank": {"type": "int", "default": 0},
             "tags": {"type": "dict", "default": {}},
             "volumes": {"type": "list", "elements": "dict", "options": VOLUME_OPTIONS, "required": True},
+            "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
+            "unmounted_volume_ids": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

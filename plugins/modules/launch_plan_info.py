@@ -169,13 +169,49 @@ pools:
       description: Number of GPUs.
       type: int
       sample: 1
+    cooling:
+      description: Whether it refused, or lost an instance, so recently that it is asked last.
+      type: bool
+    last_refusal:
+      description: What it refused with and when, null when AWS remembers no refusal.
+      type: str
+      sample: InsufficientInstanceCapacity, 2 min ago
 instances:
   description:
-    - Pending and running instances of the newest generation by rank, each with C(instance_id), C(state), C(type),
-      C(zone), C(public_ip), C(private_ip), C(launch_time), C(generation), C(lifecycle), C(subnet_id).
+    - Pending and running instances by rank, without those that AWS is taking, each with C(instance_id), C(state),
+      C(type), C(zone), C(public_ip), C(private_ip), C(launch_time), C(generation), C(lifecycle), C(subnet_id), C(rank).
   returned: success
   type: list
   elements: dict
+leaving:
+  description: Instances that still run and that AWS has announced to take, with the keys of RV(instances).
+  returned: success
+  type: list
+  elements: dict
+former_instance_ids:
+  description: Instances that AWS takes or that have ended. They give their volumes back.
+  returned: success
+  type: list
+  elements: str
+recovery:
+  description: Whether instances that are missing may be asked for again without the user.
+  returned: success
+  type: dict
+  contains:
+    do:
+      description: V(resume) to ask for them, V(nothing) when none is missing, V(stop) when the user has to decide.
+      type: str
+    text:
+      description: Why.
+      type: str
+      sample: "rank 0: i-0598c7d356eba48d7: EC2 took the Spot Instance back"
+    ranks:
+      description: The ranks without an instance.
+      type: list
+      elements: int
+    generation:
+      description: The generation of the next launch, or of what runs.
+      type: int
 key_name:
   description: Name of the key pair of the instances.
   returned: success

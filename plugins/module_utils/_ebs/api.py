@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.experiments.spot.plugins.module_utils import _aws_errors
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.attach import Facts, Target
-from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import calls
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import calls, ignoring
 
 Resource = dict[str, Any]
 
@@ -61,6 +62,16 @@ def create_volume(ec2: Any, args: Resource) -> Resource:
 def attach_volume(ec2: Any, volume_id: str, instance_id: str, device: str) -> None:
     """Attach a volume. Source: EC2 API AttachVolume; it has no client token."""
     ec2.attach_volume(VolumeId=volume_id, InstanceId=instance_id, Device=device)
+
+
+@calls("ec2:DetachVolume")
+def detach_volume(ec2: Any, volume_id: str) -> None:
+    """Detach a volume that its instance has unmounted; one that is already free is no error.
+
+    Source: EC2 API DetachVolume; EC2 error codes IncorrectState, InvalidAttachment.NotFound.
+    """
+    with ignoring(lambda error: _aws_errors.error_code(error) in ("IncorrectState", "InvalidAttachment.NotFound")):
+        ec2.detach_volume(VolumeId=volume_id)
 
 
 @calls("ec2:DeleteVolume")

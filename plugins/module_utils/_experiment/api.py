@@ -414,14 +414,14 @@ def delete_fleets(ec2: Client, ids: list[str]) -> list[str]:
 @calls("ec2:DeleteKeyPair")
 def delete_key_pair(ec2: Client, name: str) -> None:
     """Delete a key pair; one that is gone is no error. Source: EC2 API DeleteKeyPair."""
-    with _ignoring(_forgotten):
+    with ignoring(_forgotten):
         ec2.delete_key_pair(KeyName=name)
 
 
 @calls("ec2:DeleteLaunchTemplate")
 def delete_launch_template(ec2: Client, template_id: str) -> None:
     """Delete a launch template; one that is gone is no error. Source: EC2 API DeleteLaunchTemplate."""
-    with _ignoring(_forgotten):
+    with ignoring(_forgotten):
         ec2.delete_launch_template(LaunchTemplateId=template_id)
 
 
@@ -429,7 +429,7 @@ def delete_launch_template(ec2: Client, template_id: str) -> None:
 def delete_security_group(ec2: Client, group_id: str) -> bool:
     """Delete a security group; False while something still uses it. Source: EC2 error DependencyViolation."""
     try:
-        with _ignoring(_forgotten):
+        with ignoring(_forgotten):
             ec2.delete_security_group(GroupId=group_id)
     except ClientError as error:
         if _aws_errors.error_code(error) in ("DependencyViolation", "InvalidGroup.InUse"):
@@ -442,7 +442,7 @@ def delete_security_group(ec2: Client, group_id: str) -> bool:
 def delete_volume(ec2: Client, volume_id: str) -> bool:
     """Delete a volume; False while it is attached. Source: EC2 error VolumeInUse."""
     try:
-        with _ignoring(_forgotten):
+        with ignoring(_forgotten):
             ec2.delete_volume(VolumeId=volume_id)
     except ClientError as error:
         if _aws_errors.error_code(error) in ("VolumeInUse", "IncorrectState"):
@@ -452,7 +452,8 @@ def delete_volume(ec2: Client, volume_id: str) -> bool:
 
 
 @contextlib.contextmanager
-def _ignoring(harmless: Callable[[Exception], bool]) -> Iterator[None]:
+def ignoring(harmless: Callable[[Exception], bool]) -> Iterator[None]:
+    """Pass over an error of AWS that is no error for the caller."""
     try:
         yield
     except ClientError as error:

@@ -13,7 +13,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from . import cost, crew, history, transformations
+from . import cost, crew, history, recovery, transformations
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -38,6 +38,34 @@ def missing_ranks(profile: Profile, facts: Facts) -> list[int]:
     """The ranks that have no instance, lowest first."""
     taken = {one["rank"] for one in members(facts)}
     return [rank for rank in range(profile["capacity"]["count"]) if rank not in taken]
+
+
+def former_instance_ids(facts: Facts) -> list[str]:
+    """Instances that AWS takes or that have ended: they give their volumes back."""
+    members_ids = {one["instance_id"] for one in members(facts)}
+    gone = {*transformations.GONE, "shutting-down"}
+    leaving = {one["instance_id"] for one in crew.leaving(facts.instances, facts.spot_requests)}
+    ended = {raw["InstanceId"] for raw in facts.instances if raw["State"]["Name"] in gone}
+    return sorted((leaving | ended) - members_ids)
+
+
+def recovery_decision(profile: Profile, facts: Facts, now: datetime | None = None) -> Resource:
+    """Whether what is missing may be asked for without the user, as a dict."""
+    wanted = profile["recovery"]
+    bounds = recovery.Bounds(
+        enabled=wanted["mode"] != "none",
+        count=profile["capacity"]["count"],
+        max_generations=wanted["max_generations"],
+        deadline=wanted["deadline"],
+    )
+    seen = recovery.Seen(facts.instances, facts.spot_requests, facts.own_volumes, facts.launch_templates)
+    decision = recovery.decide(seen, bounds, now or datetime.now(timezone.utc))
+    return {
+        "do": decision.do,
+        "text": decision.text,
+        "ranks": [loss.rank for loss in decision.losses],
+        "generation": decision.generation,
+    }
 
 
 def _generation(profile: Profile, facts: Facts) -> int:
@@ -415,7 +443,8 @@ def make(
         "pools": ranked,
         "instances": instances,
         "leaving": leaving,
-        "missing_ranks": missing_ranks(profile, facts),
+        "former_instance_ids": former_instance_ids(facts),
+        "recovery": recovery_decision(profile, facts),
         "key_name": key_name(profile, experiment),
         "security_group_ids": data["SecurityGroupIds"],
         "volumes": wanted_volumes(profile, facts),

@@ -9,8 +9,8 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.experiments.spot.plugins.action import job_wait
-from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 from ansible_collections.experiments.spot.plugins.action.job_wait import LostConnection, Options, Watcher, answer
+from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock
 

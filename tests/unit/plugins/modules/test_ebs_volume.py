@@ -92,6 +92,10 @@ class Ec2:
             raise refusal("InvalidParameterValue", f"Attachment point {Device} is already in use")
         self.give(VolumeId, InstanceId, Device)
 
+    def detach_volume(self, VolumeId: str) -> None:
+        self._call("DetachVolume")
+        self.volumes[VolumeId].update(State="available", Attachments=[])
+
     def delete_volume(self, VolumeId: str) -> None:
         self._call("DeleteVolume")
         del self.volumes[VolumeId]
@@ -120,7 +124,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     original = ebs_volume.Volumes.__init__
-    monkeypatch.setattr(ebs_volume.Volumes, "__init__", lambda self, *args: original(self, *args[:4], clock=made))
+    monkeypatch.setattr(ebs_volume.Volumes, "__init__", lambda self, *args: original(self, *args, clock=made))
     return made
 
 
@@ -129,7 +133,7 @@ def ec2(clock: Clock) -> Ec2:
     return Ec2()
 
 
-def run(ec2: Ec2, *volumes: dict[str, Any], check_mode: bool = False, rank: int = 0) -> dict[str, Any]:
+def run(ec2: Ec2, *volumes: dict[str, Any], check_mode: bool = False, rank: int = 0, **more: Any) -> dict[str, Any]:
     params = {
         "instance_id": HERE,
         "zone": "a",
@@ -137,6 +141,9 @@ def run(ec2: Ec2, *volumes: dict[str, Any], check_mode: bool = False, rank: int 
         "rank": rank,
         "tags": {"spot:owner": "alice"},
         "timeout": 60,
+        "leaving_instance_ids": [],
+        "unmounted_volume_ids": [],
+        **more,
         "volumes": list(volumes) or [{"name": "data", "size": 5}],
     }
     return ebs_volume.do(ec2, params, check_mode)
@@ -223,6 +230,21 @@ def test_volume_that_is_never_given_back_ends_the_wait(ec2: Ec2, clock: Clock) -
     with pytest.raises(ebs_volume.VolumeError, match="after 60 s"):
         run(ec2)
     assert clock.now < 70
+
+
+def test_volume_of_an_instance_that_aws_takes_is_waited_for(ec2: Ec2, clock: Clock) -> None:
+    held = ec2.add(holder=ELSEWHERE)
+    clock.then.append((7, lambda: ec2.volumes[held].update(State="available", Attachments=[])))
+    assert run(ec2, leaving_instance_ids=[ELSEWHERE])["volumes"][0]["attached"]
+    assert clock.now >= 7
+    assert "DetachVolume" not in ec2.log  # it may still be mounted there
+
+
+def test_volume_that_it_has_unmounted_is_detached_at_once(ec2: Ec2, clock: Clock) -> None:
+    held = ec2.add(holder=ELSEWHERE)
+    answer = run(ec2, leaving_instance_ids=[ELSEWHERE], unmounted_volume_ids=[held])
+    assert answer["volumes"][0]["attached"]
+    assert ec2.log.count("DetachVolume") == 1 and clock.now < 5
 
 
 def test_device_names_follow_the_order_and_leave_out_what_is_taken_or_asked_for(ec2: Ec2) -> None:

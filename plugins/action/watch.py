@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Runs a launch again and again until its job is over; documentation in modules/watch.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.color import ANSIBLE_COLOR
+from ansible.utils.display import Display
+from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
+
+from ansible_collections.experiments.spot.plugins.plugin_utils import _watch
+from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Child, Clock, duration
+from ansible_collections.experiments.spot.plugins.plugin_utils._watch import Move, Seen, Watched
+
+display = Display()
+
+SPEC: dict[str, Any] = {
+    "profile": {"type": "dict", "required": True},
+    "aws_profile": {"type": "str"},
+    "experiment": {"type": "str", "required": True},
+    "poll": {"type": "float", "default": 30},
+}
+PLAN = "experiments.spot.launch_plan_info"
+ENDS = "experiments.spot.spot_end_info"
+# AWS may be out of reach for a while (a laptop asleep): so many questions, so many seconds apart.
+QUESTIONS = 60
+QUESTION_PAUSE_S = 30.0
+# How long a run that is asked to end may take to do so.
+PATIENCE_S = 20
+
+
+class Runs:
+    """Child processes, one at a time; a signal to us ends the child in order."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.child: Child | None = None
+
+    def guard(self) -> None:
+        """Takes SIGINT and SIGTERM over from the worker, which would leave the child behind."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: Any) -> None:
+        if self.child is not None and self.child.process.poll() is None:
+            self.child.process.send_signal(signal.SIGINT)
+            try:
+                self.child.process.wait(PATIENCE_S)
+            finally:
+                self.child.stop()
+        os._exit(1)
+
+    def run(self, argv: list[str]) -> int:
+        """Runs a command to its end and shows its lines as they come; returns its exit status."""
+        environ = {**os.environ, "PYTHONUNBUFFERED": "1", **({"ANSIBLE_FORCE_COLOR": "true"} if ANSIBLE_COLOR else {})}
+        with Child(argv, environ) as child:
+            self.child = child
+            while child.open:
+                for line in child.read(1.0):
+                    self.say(line)
+            done = child.finish()
+        self.child = None
+        for line in done.stderr.splitlines():
+            self.say(line)
+        return done.code
+
+
+class ActionModule(ActionBase):
+    """Stays with an experiment."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Does the work; see the documentation of the module."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec({**aws_argument_spec(), **SPEC})
+        if self._task.check_mode:
+            raise AnsibleActionFail("there is nothing to watch in check mode; leave out -e watch=true to see the plan")
+        with tempfile.TemporaryDirectory(prefix="spot-watch-") as folder:
+            state, move = self._watch(args, folder, task_vars or {})
+        summary = {"changed": True, "runs": state.runs, "generation": state.generation, "msg": move.text}
+        return {**result, **summary, "failed": move.do == _watch.FAIL}
+
+    def _watch(self, args: dict[str, Any], folder: str, task_vars: dict[str, Any]) -> tuple[Watched, Move]:
+        runs, clock = Runs(display.display), Clock()
+        runs.guard()
+        state, move, status = Watched(), Move(_watch.RUN), 0
+        together = ""
+        while move.do in (_watch.RUN, _watch.POLL):
+            clock.wait(move.pause)
+            if move.do == _watch.RUN:
+                self._announce(args, state, move)
+                together = os.path.join(folder, f"taken-{state.runs}")
+                status = runs.run(_watch.command(sys.executable, sys.argv, together, resume=state.runs > 0))
+                state = replace(state, runs=state.runs + 1)
+            elif status == 0:
+                self._wait_for_a_loss(args, clock, task_vars)
+            recovery = self._recovery(args, clock, task_vars)
+            seen = Seen(status, os.path.exists(together), bool(args["profile"]["job"]), recovery)
+            state, move = _watch.after(state, seen)
+        return state, move
+
+    def _announce(self, args: dict[str, Any], state: Watched, move: Move) -> None:
+        if state.runs == 0:
+            display.display(f"[{args['experiment']}] watching; Ctrl-C ends the watch, not the experiment")
+        else:
+            display.display(f"[{args['experiment']}] run {state.runs + 1}, generation {state.generation}: {move.text}")
+
+    def _recovery(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> dict[str, Any]:
+        return dict(self._ask(PLAN, args, clock, task_vars)["recovery"])
+
+    def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> None:
+        """Two describes a look, whatever the number of instances."""
+        count = int(args["profile"]["capacity"]["count"])
+        while True:
+            clock.wait(args["poll"])
+            asked = {**args, "profile": args["aws_profile"], "aws_profile": None}
+            ends = self._ask(ENDS, asked, clock, task_vars)["instances"]
+            if sum(end["kind"] == "alive" for end in ends) < count:
+                return
+
+    def _ask(self, module: str, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Runs one of our modules on the controller, again and again while AWS cannot be asked.
+
+        Raises:
+            AnsibleActionFail: it found problems of the profile, or failed for too long.
+        """
+        given = {key: value for key, value in args.items() if key != "poll" and value is not None}
+        for question in range(QUESTIONS):
+            answer = self._execute_module(module_name=module, module_args=given, task_vars=task_vars)
+            if not answer.get("failed"):
+                return dict(answer)
+            if answer.get("problems") or question + 1 == QUESTIONS:
+                break
+            display.display(f"[{args['experiment']}] {answer.get('msg')}; asking again in {duration(QUESTION_PAUSE_S)}")
+            clock.wait(QUESTION_PAUSE_S)
+        raise AnsibleActionFail(str(answer.get("msg")))

@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""What a watch does after each run of the launch: pure functions, no processes, no AWS, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+# Runs in a row that ended without a new generation: then something is wrong that another try does not change.
+MAX_FRUITLESS = 10
+PAUSE_S = 5.0
+LONGEST_PAUSE_S = 60.0
+# A notice on the instance may be earlier than the mark on its Spot request.
+NOTICE_LAG_S = 3.0
+# The longest that an instance lives after its notice, and some more. Source: EC2 user guide, interruption notices.
+MAX_LAGS = 60
+
+RUN = "run"
+POLL = "poll"
+DONE = "done"
+FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the watch knows.
+
+    Attributes:
+        runs: how many runs it has started.
+        generation: that of the last run.
+        fruitless: runs in a row without a new generation.
+        lags: looks in a row at which AWS did not know yet of an interruption that the instance has told of.
+    """
+
+    runs: int = 0
+    generation: int = 0
+    fruitless: int = 0
+    lags: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is after a run.
+
+    Attributes:
+        status: exit status of the run.
+        noticed: an instance told of its interruption during the run.
+        has_job: the profile has a job, so a run that went well is the end.
+        recovery: ``recovery`` of launch_plan_info (do, text, generation).
+    """
+
+    status: int
+    noticed: bool
+    has_job: bool
+    recovery: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Move:
+    """What to do: ``run`` (after ``pause`` seconds), ``poll`` (look again after ``pause``), ``done`` or ``fail``."""
+
+    do: str
+    pause: float = 0.0
+    text: str = ""
+
+
+def after(state: Watched, seen: Seen) -> tuple[Watched, Move]:
+    """The next state and move after a run, or after a look that the last move asked for."""
+    do, text = seen.recovery["do"], seen.recovery["text"]
+    if do == "resume":
+        return _again(state, int(seen.recovery["generation"]), text)
+    if seen.status == 0 and seen.has_job:
+        return state, Move(DONE, text="the job is over")
+    if seen.status == 0:
+        return (state, Move(POLL)) if do == "nothing" else (state, Move(DONE, text=text))
+    if seen.noticed and do == "nothing" and state.lags < MAX_LAGS:
+        return replace(state, lags=state.lags + 1), Move(POLL, NOTICE_LAG_S)
+    return state, Move(FAIL, text=f"the run failed, see above{'' if do == 'nothing' else f' ({text})'}")
+
+
+def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
+    """Another run: at once for a new generation, ever later for one that does not come about."""
+    if generation > state.generation:
+        return replace(state, generation=generation, fruitless=0, lags=0), Move(RUN, text=text)
+    if state.fruitless + 1 >= MAX_FRUITLESS:
+        return state, Move(FAIL, text=f"gave up after {MAX_FRUITLESS} runs without a new generation ({text})")
+    pause = min(PAUSE_S * 2**state.fruitless, LONGEST_PAUSE_S)
+    return replace(state, fruitless=state.fruitless + 1, lags=0), Move(RUN, pause, text)
+
+
+def command(interpreter: str, argv: Sequence[str], together: str, resume: bool) -> list[str]:
+    """The command of one run: the one that was typed, with what tells it that somebody watches.
+
+    Args:
+        interpreter: the Python that runs us.
+        argv: the command line that was typed, its program first.
+        together: path by which all waits of the run end together.
+        resume: whether this is not the first run.
+    """
+    extra = {"watch": "false", "spot_watched": together, **({"spot_resume": "true"} if resume else {})}
+    return [interpreter, *argv, *(part for key, value in extra.items() for part in ("-e", f"{key}={value}"))]

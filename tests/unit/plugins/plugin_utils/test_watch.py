@@ -1,0 +1,70 @@
+"""What a watch does after each run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.plugin_utils import _watch
+from ansible_collections.experiments.spot.plugins.plugin_utils._watch import Move, Seen, Watched
+
+
+def seen(do: str, status: int = 2, generation: int = 1, noticed: bool = False, has_job: bool = True) -> Seen:
+    recovery: dict[str, Any] = {"do": do, "text": "why", "generation": generation}
+    return Seen(status, noticed, has_job, recovery)
+
+
+def test_a_run_that_went_well_is_the_end_of_a_job() -> None:
+    assert _watch.after(Watched(1), seen("nothing", status=0))[1].do == _watch.DONE
+    # The run has closed the experiment, as its profile says.
+    assert _watch.after(Watched(1), seen("stop", status=0))[1].do == _watch.DONE
+
+
+def test_without_a_job_it_looks_again_until_somebody_ends_it() -> None:
+    assert _watch.after(Watched(1), seen("nothing", status=0, has_job=False))[1] == Move(_watch.POLL)
+    assert _watch.after(Watched(1), seen("stop", status=0, has_job=False))[1].do == _watch.DONE
+
+
+def test_a_loss_is_made_good_at_once() -> None:
+    state, move = _watch.after(Watched(1), seen("resume", generation=2))
+    assert move == Move(_watch.RUN, 0.0, "why")
+    assert state.generation == 2
+    state, move = _watch.after(state, seen("resume", generation=3))
+    assert (move.pause, state.generation, state.fruitless) == (0.0, 3, 0)
+
+
+def test_also_when_the_run_itself_went_well() -> None:
+    assert _watch.after(Watched(1), seen("resume", status=0, generation=2))[1].do == _watch.RUN
+
+
+def test_runs_without_a_new_generation_come_ever_later_and_end() -> None:
+    state, pauses = Watched(1, generation=2), []
+    for _run in range(_watch.MAX_FRUITLESS - 1):
+        state, move = _watch.after(state, seen("resume", generation=2))
+        assert move.do == _watch.RUN
+        pauses.append(move.pause)
+    assert pauses == [5, 10, 20, 40, 60, 60, 60, 60, 60]
+    assert _watch.after(state, seen("resume", generation=2))[1].do == _watch.FAIL
+    assert _watch.after(state, seen("resume", generation=3))[0].fruitless == 0
+
+
+def test_a_notice_that_aws_does_not_show_yet_is_waited_for() -> None:
+    state = Watched(1)
+    for _look in range(_watch.MAX_LAGS):
+        state, move = _watch.after(state, seen("nothing", noticed=True))
+        assert move == Move(_watch.POLL, _watch.NOTICE_LAG_S)
+    assert _watch.after(state, seen("nothing", noticed=True))[1].do == _watch.FAIL
+
+
+@pytest.mark.parametrize("do", ["nothing", "stop"])
+def test_a_failure_without_a_loss_is_the_end(do: str) -> None:
+    move = _watch.after(Watched(1), seen(do))[1]
+    assert move.do == _watch.FAIL and "see above" in move.text
+
+
+def test_the_command_is_the_one_that_was_typed() -> None:
+    typed = ["/bin/ansible-playbook", "launch.yml", "-e", "profile=p2", "-e", "watch=true"]
+    first = _watch.command("/bin/python3", typed, "/t/taken-0", resume=False)
+    assert first == ["/bin/python3", *typed, "-e", "watch=false", "-e", "spot_watched=/t/taken-0"]
+    assert _watch.command("/bin/python3", typed, "/t/taken-1", resume=True)[-2:] == ["-e", "spot_resume=true"]
