@@ -4,7 +4,7 @@
 
 Part of the notice watcher on the instance. Nothing here waits on a file system that may hang: who uses a mount is read
 from /proc by mount ids and texts of links, never by a stat of the file itself.
-Source: proc(5), systemctl(1), systemd-escape(1), Docker Engine API ("ContainerInspect", "ContainerKill").
+Source: proc(5), systemctl(1), umount(8), Docker Engine API ("ContainerInspect", "ContainerKill").
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def _list(*parts: str) -> list[str]:
 
 
 def mounts() -> list[Mount]:
-    """Mounts of the machine: those of its first process, for this one may have a view of its own."""
-    return parse_mountinfo(_read("1", "mountinfo") or _read("self", "mountinfo"))
+    """Mounts of the machine, as this process sees them."""
+    return parse_mountinfo(_read("self", "mountinfo"))
 
 
 def mount_at(point: str) -> Mount | None:
@@ -204,7 +204,7 @@ def holders(device: str, marks: list[str]) -> list[Holder]:
             seen[space] = [m for m in parse_mountinfo(_read(str(pid), "mountinfo")) if m.device == device]
         how = uses(str(pid), seen[space], device) if seen[space] and pid != os.getpid() else ""
         # A container without an open file keeps the device as well; its first process stands for it.
-        if not how and seen[space] and space not in (own, _link("1", "ns", "mnt")):
+        if not how and seen[space] and space != own:
             how = f"mounted in its name space at {seen[space][0].point}"
             seen[space] = []
         if how:
@@ -251,13 +251,10 @@ def kill(pid: int) -> None:
 
 
 def unmount(point: str, timeout: float) -> str:
-    """Unmount in order, through the first process, for this one has a view of the file systems of its own.
+    """Unmount in order, never lazily: data that is not written yet would be lost by a detach.
 
     Returns:
-        What systemd says when it did not work; only `mount_at` tells whether it did.
+        What umount says when it did not work; only `mount_at` tells whether it did.
     """
-    rc, unit = run(["systemd-escape", "--path", "--suffix=mount", point], 5)
-    if rc:
-        return unit
-    rc, out = run(["systemctl", "stop", unit], timeout)
+    rc, out = run(["umount", point], timeout)
     return out if rc else ""
