@@ -18,7 +18,7 @@ from lab.aws.world import Record, World, now
 
 log = logging.getLogger("lab.aws")
 PERIOD = 5.0  # seconds between two looks, divided by the lab's speed
-PAUSE = 0.05  # seconds between two looks at least
+PAUSE = 0.2  # seconds between two looks at least: machines that fail at once must not make a storm
 
 
 class Keeper:
