@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import os
 import re
 from pathlib import Path
@@ -31,9 +32,9 @@ def write(path: Path, data: bytes) -> None:
         os.close(directory)
 
 
-def save(directory: Path, epoch: int, state: bytes) -> Path:
-    """Writes the checkpoint of a finished epoch, then removes all but the newest `KEEP`."""
-    path = directory / f"epoch-{epoch:06d}.ckpt"
+def save(directory: Path, step: int, state: bytes) -> Path:
+    """Writes the checkpoint of a step, then removes all but the newest `KEEP`."""
+    path = directory / f"step-{step:09d}.ckpt"
     write(path, state + hashlib.sha256(state).digest())
     for old in _found(directory)[KEEP:]:
         old.unlink()
@@ -41,7 +42,7 @@ def save(directory: Path, epoch: int, state: bytes) -> Path:
 
 
 def newest(directory: Path) -> tuple[int, bytes] | None:
-    """The newest checkpoint that is whole, as (epoch, state); None when there is none."""
+    """The newest checkpoint that is whole, as (step, state); None when there is none."""
     for path in _found(directory):
         data = path.read_bytes()
         state, digest = data[:-DIGEST], data[-DIGEST:]
@@ -52,8 +53,25 @@ def newest(directory: Path) -> tuple[int, bytes] | None:
 
 
 def _found(directory: Path) -> list[Path]:
-    paths = (path for path in directory.glob("epoch-*.ckpt") if re.fullmatch(r"epoch-\d+\.ckpt", path.name))
+    paths = (path for path in directory.glob("step-*.ckpt") if re.fullmatch(r"step-\d+\.ckpt", path.name))
     return sorted(paths, reverse=True)
+
+
+class Progress:
+    """A small file that tells how far the work is; whoever runs the job copies it into its ledger."""
+
+    def __init__(self, path: Path, start: int, total: int) -> None:
+        """Says that the work goes on after step `start` of `total`."""
+        self.path = path
+        self.start = start
+        self.total = total
+        self.tell(start)
+
+    def tell(self, step: int) -> None:
+        """Says that `step` is done. Not forced to the disk: what counts is the checkpoint."""
+        new = self.path.with_name(f".{self.path.name}.new")
+        new.write_text(json.dumps({"start": self.start, "step": step, "of": self.total, "unit": "steps"}))
+        os.replace(new, self.path)
 
 
 class Metrics:

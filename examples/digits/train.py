@@ -2,8 +2,9 @@
 """Trains a small neural network to read handwritten digits, and goes on where it stopped when it is started again.
 
 The data are the 1797 pictures of 8 x 8 pixels that come with scikit-learn. Every epoch is checkpointed under
-$SPOT_STATE_DIR; each epoch's randomness is its own, so that a run with interruptions ends with the numbers of one
-without. Writes metrics.csv and learning-curve.png into the results directory.
+$SPOT_STATE_DIR, and SIGTERM checkpoints the very step; randomness belongs to its place in the training, so that a run
+with interruptions ends with the numbers of one without, bit for bit. Writes metrics.csv, model.npz and
+learning-curve.png into the results directory, and how far it is into progress.json.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ TEST_SHARE = 0.25
 
 
 class Stopped(Exception):
-    """Somebody sent SIGTERM: the instance goes away, or the experiment is closed."""
+    """Somebody sent SIGTERM: the instance goes away, or the experiment is closed. Its text is the step."""
 
 
 @dataclass
@@ -60,8 +61,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
     try:
         run(options, stop)
-    except Stopped:
-        print("SIGTERM: stopping; the last finished epoch is on the disk", flush=True)
+    except Stopped as stopped:
+        print(f"SIGTERM: stopped at step {stopped}, which is on the disk", flush=True)
         return 128 + signal.SIGTERM
     return 0
 
@@ -74,7 +75,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=Path(state, "results"), help="directory of metrics and picture")
     parser.add_argument("--checkpoints", type=Path, default=Path(state, "checkpoints"), help="directory of checkpoints")
     parser.add_argument("--data", type=Path, default=None, help="digits.csv.gz (default: scikit-learn's)")
+    parser.add_argument("--progress", type=Path, default=Path(state, "progress.json"), help="file that tells how far")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
+    parser.add_argument("--pause", type=float, default=0, help="seconds to rest after each epoch (default 0)")
     return parser.parse_args(argv)
 
 
@@ -83,34 +86,45 @@ def run(options: argparse.Namespace, stop: list[int]) -> None:
     for directory in (options.results, options.checkpoints):
         directory.mkdir(parents=True, exist_ok=True)
     data = load(options.data or find_digits(), options.seed)
-    model, done = resume(options.checkpoints, options.seed)
-    metrics = durable.Metrics(options.results / "metrics.csv", COLUMNS, done)
-    for epoch in range(done + 1, options.epochs + 1):
+    model = resume(options.checkpoints, options.seed)
+    length = PASSES * batches_of(data)
+    progress = durable.Progress(options.progress, model.steps, options.epochs * length)
+    metrics = durable.Metrics(options.results / "metrics.csv", COLUMNS, model.steps // length)
+    for epoch in range(len(metrics.rows) + 1, options.epochs + 1):
         began = time.monotonic()
-        loss, accuracy = model.epoch(data, np.random.default_rng([options.seed, epoch]), stop)
+        try:
+            model.epoch(data, (options.seed, epoch), stop)
+        except Stopped:
+            durable.save(options.checkpoints, model.steps, model.dump())
+            raise
+        finally:
+            progress.tell(model.steps)
+        loss, accuracy = model.evaluate(data.train_x, data.train_y)
         test_loss, test_accuracy = model.evaluate(data.test_x, data.test_y)
-        durable.save(options.checkpoints, epoch, model.dump())
+        durable.save(options.checkpoints, model.steps, model.dump())
         values = [loss, accuracy, test_loss, test_accuracy, time.monotonic() - began]
         metrics.append({"epoch": str(epoch), **{name: f"{v:.4f}" for name, v in zip(COLUMNS[1:], values)}})
         print(
             f"epoch {epoch}/{options.epochs}  loss {loss:.4f}  accuracy {accuracy:.1%}  test {test_accuracy:.1%}",
             flush=True,
         )
+        time.sleep(options.pause)
+    durable.write(options.results / "model.npz", model.dump())
     draw(metrics.rows, options.results / "learning-curve.png")
     print(f"Done: {options.results}/metrics.csv, {options.results}/learning-curve.png", flush=True)
 
 
-def resume(checkpoints: Path, seed: int) -> tuple[Network, int]:
-    """The network as of the newest checkpoint and that one's epoch, or a new network and 0."""
+def resume(checkpoints: Path, seed: int) -> Network:
+    """The network as of the newest checkpoint, or a new one."""
     model = Network(np.random.default_rng([seed, 0]))
     found = durable.newest(checkpoints)
     if found is None:
         print("No checkpoint: starting from the beginning", flush=True)
-        return model, 0
-    epoch, state = found
+        return model
+    step, state = found
     model.restore(state)
-    print(f"Going on from the checkpoint of epoch {epoch}", flush=True)
-    return model, epoch
+    print(f"Going on from the checkpoint of step {step}", flush=True)
+    return model
 
 
 # ------------------------------------------------------------------------------------------------------------ data
@@ -143,6 +157,11 @@ def shifted(x: Array, rng: np.random.Generator) -> Array:
     every = np.arange(8)
     moved: Array = padded[np.arange(len(x))[:, None, None], rows + every[:, None], columns + every]
     return moved.reshape(-1, 64)
+
+
+def batches_of(data: Data) -> int:
+    """Batches, and so steps, of one pass through the pictures."""
+    return -(-len(data.train_x) // BATCH)
 
 
 def batches(count: int, rng: np.random.Generator) -> Iterator[Digits]:
@@ -182,19 +201,28 @@ class Network:
         loss = -np.log(probability[np.arange(len(y)), y] + 1e-12).mean()
         return float(loss), float((probability.argmax(axis=1) == y).mean())
 
-    def epoch(self, data: Data, rng: np.random.Generator, stop: list[int]) -> tuple[float, float]:
-        """Learns from every picture `PASSES` times; gives loss and accuracy on them.
+    def epoch(self, data: Data, place: tuple[int, int], stop: list[int]) -> None:
+        """Learns from every picture `PASSES` times, from the step on where it stands.
+
+        Args:
+            data: What to learn from.
+            place: Seed and number of the epoch; with the pass they decide what is random.
+            stop: Filled from outside to make it stop.
 
         Raises:
-            Stopped: As soon as `stop` is filled.
+            Stopped: As soon as `stop` is filled, between two steps.
         """
-        for _pass in range(PASSES):
+        step = (place[1] - 1) * PASSES * batches_of(data)
+        for number in range(PASSES):
+            rng = np.random.default_rng([*place, number])
             x = shifted(data.train_x, rng)
             for batch in batches(len(x), rng):
+                step += 1
+                if step <= self.steps:
+                    continue
                 if stop:
-                    raise Stopped
+                    raise Stopped(self.steps)
                 self.learn(x[batch], data.train_y[batch])
-        return self.evaluate(data.train_x, data.train_y)
 
     def learn(self, x: Array, y: Digits) -> None:
         """One step of Adam on one batch."""

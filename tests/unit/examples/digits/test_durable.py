@@ -28,7 +28,7 @@ def test_the_newest_checkpoint_comes_back(durable: ModuleType, tmp_path: Path) -
 def test_only_the_last_two_are_kept(durable: ModuleType, tmp_path: Path) -> None:
     for epoch in range(1, 5):
         durable.save(tmp_path, epoch, b"state")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-000003.ckpt", "epoch-000004.ckpt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000003.ckpt", "step-000000004.ckpt"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
@@ -41,7 +41,7 @@ def test_a_damaged_checkpoint_is_passed_over(durable: ModuleType, tmp_path: Path
 
 def test_an_unfinished_write_is_no_checkpoint(durable: ModuleType, tmp_path: Path) -> None:
     durable.save(tmp_path, 1, b"one")
-    (tmp_path / ".epoch-000002.ckpt.new").write_bytes(b"half of it")
+    (tmp_path / ".step-000000002.ckpt.new").write_bytes(b"half of it")
     assert durable.newest(tmp_path) == (1, b"one")
 
 

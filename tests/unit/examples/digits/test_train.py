@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -78,6 +79,10 @@ class Experiment:
             finally:
                 process.kill()
 
+    def progress(self) -> dict[str, int]:
+        found: dict[str, int] = json.loads((self.state / "progress.json").read_text())
+        return found
+
     def metrics(self) -> list[dict[str, str]]:
         with open(self.results / "metrics.csv", newline="", encoding="utf-8") as file:
             return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
@@ -117,11 +122,14 @@ def test_sigterm_ends_it_with_143_and_the_next_run_goes_on_to_the_same_numbers(
     assert process.returncode == 143
     assert "SIGTERM" in rest
     done = int(experiment.metrics()[-1]["epoch"])
-    assert f"from the checkpoint of epoch {done}" in experiment.run(done + 2)
+    step = experiment.progress()["step"]
+    assert f"from the checkpoint of step {step}" in experiment.run(done + 2)
+    assert experiment.progress()["start"] == step  # nothing is computed twice
 
     whole = Experiment(tmp_path / "whole", packages)
     whole.run(done + 2)
     assert experiment.metrics() == whole.metrics()
+    assert (experiment.results / "model.npz").read_bytes() == (whole.results / "model.npz").read_bytes()
 
 
 def test_a_kill_at_any_moment_loses_no_finished_epoch(experiment: Experiment) -> None:
@@ -132,6 +140,15 @@ def test_a_kill_at_any_moment_loses_no_finished_epoch(experiment: Experiment) ->
     assert done >= 3
     experiment.run(done + 3)
     assert [int(row["epoch"]) for row in experiment.metrics()] == list(range(1, done + 4))
+
+
+def test_an_epoch_that_is_checkpointed_but_not_in_the_metrics_is_added(experiment: Experiment) -> None:
+    experiment.run(3)
+    before = experiment.metrics()
+    table = experiment.results / "metrics.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    experiment.run(3)
+    assert experiment.metrics() == before
 
 
 def test_when_all_epochs_are_done_only_the_picture_is_drawn_again(experiment: Experiment) -> None:
