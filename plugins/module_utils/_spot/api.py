@@ -10,10 +10,15 @@ of ids: an id that AWS does not know is left out of the answer.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+with contextlib.suppress(ImportError):  # AnsibleAWSModule checks the SDK and says what to install.
+    from botocore.exceptions import ClientError
+
+from .. import _aws_errors
 from .._experiment.api import LINUX_PRODUCTS, calls, filters, marked, pages
 
 Client = Any
@@ -21,6 +26,8 @@ Resource = dict[str, Any]
 
 # Source: EC2 user guide, "Filtering": at most 200 values in one filter.
 FILTER_VALUES = 200
+# Source: EC2 API CancelSpotFleetRequests, "up to 100 fleets in a single request".
+CANCEL_CHUNK = 100
 
 
 def chunks(values: list[str], size: int = FILTER_VALUES) -> Iterator[list[str]]:
@@ -94,3 +101,83 @@ def price_history(
 def placement_scores(ec2: Client, request: Resource) -> list[Resource]:
     """``[{Region, AvailabilityZoneId, Score}]``, the ten best. Source: EC2 API GetSpotPlacementScores."""
     return pages(ec2, "get_spot_placement_scores", "SpotPlacementScores", **request)
+
+
+# Spot Fleet
+
+
+@calls("ec2:DescribeSpotFleetRequests")
+def spot_fleets(ec2: Client) -> list[Resource]:
+    """All Spot Fleet requests, with those that were over in the last 48 hours.
+
+    Source: EC2 API DescribeSpotFleetRequests; EC2 user guide, "Cancel a Spot Fleet request".
+    """
+    return pages(ec2, "describe_spot_fleet_requests", "SpotFleetRequestConfigs")
+
+
+@calls("ec2:DescribeSpotFleetRequests")
+def spot_fleet(ec2: Client, fleet_id: str) -> Resource | None:
+    """One Spot Fleet request, None when AWS does not see it (yet). Source: EC2 API DescribeSpotFleetRequests."""
+    try:
+        found = ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])["SpotFleetRequestConfigs"]
+    except ClientError as error:
+        if _aws_errors.error_code(error) != "InvalidSpotFleetRequestId.NotFound":
+            raise
+        return None
+    return found[0] if found else None
+
+
+@calls("ec2:DescribeSpotFleetInstances")
+def fleet_instances(ec2: Client, fleet_id: str) -> list[Resource]:
+    """The live instances of a Spot Fleet request. Source: EC2 API ActiveInstance."""
+    return pages(ec2, "describe_spot_fleet_instances", "ActiveInstances", SpotFleetRequestId=fleet_id)
+
+
+@calls("ec2:DescribeSpotFleetRequestHistory")
+def fleet_history(ec2: Client, fleet_id: str, start: datetime) -> list[Resource]:
+    """Events of a Spot Fleet request since a moment; botocore has no paginator for them.
+
+    Source: EC2 API DescribeSpotFleetRequestHistory.
+    """
+    found: list[Resource] = []
+    more: dict[str, str] = {}
+    while True:
+        page = ec2.describe_spot_fleet_request_history(SpotFleetRequestId=fleet_id, StartTime=start, **more)
+        found += page.get("HistoryRecords") or []
+        if not page.get("NextToken"):
+            return found
+        more = {"NextToken": page["NextToken"]}
+
+
+@calls("ec2:RequestSpotFleet")
+def request_spot_fleet(ec2: Client, config: Resource) -> str:
+    """Make a Spot Fleet request and return its id. Source: EC2 API RequestSpotFleet.
+
+    With its own client token, so botocore may repeat it.
+    """
+    return str(ec2.request_spot_fleet(SpotFleetRequestConfig=config)["SpotFleetRequestId"])
+
+
+@calls("ec2:ModifySpotFleetRequest")
+def modify_spot_fleet(ec2: Client, fleet_id: str, changes: Resource) -> None:
+    """Change a Spot Fleet request of type maintain. Source: EC2 API ModifySpotFleetRequest."""
+    ec2.modify_spot_fleet_request(SpotFleetRequestId=fleet_id, **changes)
+
+
+@calls("ec2:CancelSpotFleetRequests")
+def cancel_spot_fleets(ec2: Client, ids: list[str], terminate: bool) -> list[str]:
+    """Cancel Spot Fleet requests, with their instances or without.
+
+    Returns:
+        A line for each request that could not be cancelled and is not gone anyway. Source: EC2 API
+        CancelSpotFleetRequests, which fails for single requests inside a good answer.
+    """
+    failed: list[Resource] = []
+    for chunk in chunks(ids, CANCEL_CHUNK):
+        answer = ec2.cancel_spot_fleet_requests(SpotFleetRequestIds=chunk, TerminateInstances=terminate)
+        failed += answer.get("UnsuccessfulFleetRequests") or []
+    return [
+        f"{one['SpotFleetRequestId']}: {one['Error']['Code']}: {one['Error'].get('Message', '')}"
+        for one in failed
+        if one["Error"]["Code"] not in ("fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableState")
+    ]
