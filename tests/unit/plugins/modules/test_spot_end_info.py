@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from typing import Any
 
 import pytest
@@ -45,6 +47,26 @@ def test_doomed(aws: Aws, info: Any) -> None:  # noqa: F811
     (found,) = info(instance_ids=[instance]).instances
     assert (found["kind"], found["retry"], found["state"]) == ("doomed", True, "running")
     assert found["when"]
+
+
+def test_lab_interruptions(aws: Aws, info: Any) -> None:  # noqa: F811
+    warned, taken = aws.instance(), aws.instance()
+    interrupt(aws, instance_id=warned, notice=120)
+    interrupt(aws, instance_id=taken, notice=None)
+    found = {one["instance_id"]: one for one in info(experiment="lab").instances}
+    assert [(found[one]["kind"], found[one]["retry"]) for one in (warned, taken)] == [
+        ("doomed", True),
+        ("interrupted", True),
+    ]
+    assert found[warned]["code"] == "marked-for-termination"
+    assert found[taken]["state_reason"] == "Server.SpotInstanceTermination"
+    assert found[taken]["spot_request_status"] == "instance-terminated-no-capacity"
+    assert all(found[one]["when"] for one in (warned, taken))
+
+
+def interrupt(aws: Aws, **what: Any) -> None:  # noqa: F811
+    body = json.dumps(what).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{aws.url}/lab/interrupt", data=body), timeout=30).close()
 
 
 def test_forgotten_instance(aws: Aws, info: Any) -> None:  # noqa: F811
