@@ -40,7 +40,8 @@ def crew(raws: Iterable[Resource], requests: Iterable[Resource] = ()) -> list[Re
     """Pending and running instances that are not leaving, one a rank, in the order of their ranks.
 
     The rank is a tag that an instance keeps for life, so it does not change when another instance is replaced. One that
-    has no tag yet gets the lowest free number, by its id. Of two that claim the same rank the newer generation has it.
+    has no tag yet gets the lowest free number, the oldest first. Of two that claim the same rank the older has it. (That
+    is how ec2_fleet numbers them, too.)
 
     Returns:
         Instances as :func:`transformations.instance` has them, with ``rank``.
@@ -48,12 +49,12 @@ def crew(raws: Iterable[Resource], requests: Iterable[Resource] = ()) -> list[Re
     known = requests_by_instance(requests)
     usable = [raw for raw in raws if _alive(raw) and end_of(raw, known).kind != "doomed"]
     places: dict[int, Resource] = {}
-    for raw in sorted(usable, key=_newest_first):
+    for raw in sorted(usable, key=_age):
         rank = rank_of(raw)
         if rank is not None:
             places.setdefault(rank, raw)
     free = (rank for rank in range(len(usable) + len(places)) if rank not in places)
-    unranked = sorted((raw for raw in usable if rank_of(raw) is None), key=lambda raw: str(raw["InstanceId"]))
+    unranked = sorted((raw for raw in usable if rank_of(raw) is None), key=_age)
     placed = {**places, **dict(zip(list(free), unranked))}
     return [{**transformations.instance(placed[rank]), "rank": rank} for rank in sorted(placed)]
 
@@ -62,7 +63,7 @@ def leaving(raws: Iterable[Resource], requests: Iterable[Resource] = ()) -> list
     """Pending and running instances that AWS has announced to take, with ``rank`` (None without a tag)."""
     known = requests_by_instance(requests)
     found = [raw for raw in raws if _alive(raw) and end_of(raw, known).kind == "doomed"]
-    return [{**transformations.instance(raw), "rank": rank_of(raw)} for raw in sorted(found, key=_newest_first)]
+    return [{**transformations.instance(raw), "rank": rank_of(raw)} for raw in sorted(found, key=_age)]
 
 
 def generation(
@@ -100,5 +101,5 @@ def _generation(raw: Resource) -> int:
     return transformations.number(transformations.tags_of(raw).get("spot:generation"))
 
 
-def _newest_first(raw: Resource) -> tuple[int, str]:
-    return -_generation(raw), str(raw["InstanceId"])
+def _age(raw: Resource) -> tuple[str, str]:
+    return str(raw.get("LaunchTime", "")), str(raw["InstanceId"])

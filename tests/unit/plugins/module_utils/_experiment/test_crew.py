@@ -35,13 +35,15 @@ def test_a_rank_is_kept_whatever_the_order_of_ids_and_generations() -> None:
     assert ranks(raws) == {"i-z": 0, "i-m": 1, "i-a": 2}
 
 
-def test_instances_without_a_rank_fill_the_gaps_by_their_ids() -> None:
+def test_instances_without_a_rank_fill_the_gaps_by_age() -> None:
     raws = [instance("i-c"), ranked("i-b", 1), instance("i-a"), ranked("i-x", 0, "terminated")]
     assert ranks(raws) == {"i-a": 0, "i-b": 1, "i-c": 2}
 
 
-def test_of_two_with_one_rank_the_newer_generation_has_it() -> None:
-    assert ranks([ranked("i-a", 0), ranked("i-b", 0, generation=2)]) == {"i-b": 0}
+def test_of_two_with_one_rank_the_older_has_it() -> None:
+    old, new = ranked("i-b", 0), ranked("i-a", 0, generation=2)
+    old["LaunchTime"], new["LaunchTime"] = "2026-11-21T10:00:00Z", "2026-11-21T11:00:00Z"
+    assert ranks([new, old]) == {"i-b": 0}
 
 
 def test_ended_and_stopped_instances_are_no_crew() -> None:
