@@ -239,9 +239,9 @@ def work(aws: Aws) -> tuple[int, bool]:
             aws.take(name)
         elif kind == "user":
             Fleet(aws, Wish("x", "1", {}, POOLS)).terminate([name])
-        elif kind != "killed":
+        elif kind in ("notice", "both"):
             aws.mark(name)
-    return 2, kind in ("notice", "both")
+    return 137 if kind == "killed" else 2, kind in ("notice", "both")
 
 
 @settings(max_examples=200, deadline=None)
