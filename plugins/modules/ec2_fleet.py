@@ -11,36 +11,40 @@ module: ec2_fleet
 version_added: 0.1.0
 short_description: Launch the instances of an experiment with an EC2 Fleet
 description:
-  - Brings an experiment to its target capacity with C(CreateFleet) of type V(instant), from any of several instance
-    types and subnets (pools).
-  - The identity of a fleet is the pair of tags C(spot:experiment) and C(spot:generation). Instances that carry both
-    and are pending, running, stopping or stopped count towards O(target_capacity). When there are enough nothing is
-    asked of AWS, when there are fewer only the missing ones are asked for.
-  - When a pool has no capacity the other ones are asked at once; pools that refused are left alone for O(cooldown)
+  - Brings an experiment to its target capacity with C(CreateFleet), from any of several instance types and subnets
+    (pools). The identity of a fleet is the pair of tags C(spot:experiment) and C(spot:generation).
+  - With O(type=instant), instances that carry both tags and are pending, running, stopping or stopped count towards
+    O(target_capacity). When there are enough nothing is asked of AWS, when there are fewer only the missing ones are.
+    When a pool has no capacity the other ones are asked at once; pools that refused are left alone for O(cooldown)
     seconds and asked again until O(wait_timeout) is over. An exhausted quota, a missing permission and the like end
     the task at once.
-  - A launch that fails terminates what it started, so that nothing is left that costs money.
+  - With O(type=request) and O(type=maintain) there is one fleet for each generation, which AWS fills. It is made, its
+    target, O(excess_capacity_termination_policy), launch template and pools are changed when they differ (only
+    V(maintain)), and it is waited for. What AWS cannot change is an error.
+  - A launch that fails ends what it started, so that nothing is left that costs money.
 author:
   - experiments.spot authors (@experiments-spot)
 options:
   state:
     description:
       - V(present) launches what is missing.
-      - V(absent) terminates the instances of the experiment and deletes its fleets. Without the tag
-        C(spot:generation) it does so for all generations.
+      - V(absent) deletes the fleets of the experiment, of any type, terminates its instances and waits until they have
+        ended. Without the tag C(spot:generation) it does so for all generations.
     type: str
     choices: [present, absent]
     default: present
   type:
     description:
-      - The type of the fleet. V(instant) launches once and does not replace what AWS takes back.
+      - The type of the fleet. V(instant) launches once and answers at once what it could not launch. V(request) places
+        requests once and lets AWS fill them. V(maintain) also replaces what AWS takes back or what is terminated.
     type: str
-    choices: [instant]
+    choices: [instant, request, maintain]
     default: instant
   launch_template:
     description:
       - The launch template; required with O(state=present).
       - It must not have a subnet or market options.
+      - The instances of a fleet of types V(request) and V(maintain) have no other tags than those that it gives.
     type: dict
     suboptions:
       id:
@@ -61,11 +65,27 @@ options:
     elements: dict
     suboptions:
       instance_type:
-        description: The instance type, such as V(g5.xlarge).
+        description: The instance type, such as V(g5.xlarge); exactly one of this and
+          O(overrides[].instance_requirements).
         type: str
-        required: true
+      instance_requirements:
+        description:
+          - Attributes instead of a type, as in the EC2 API V(InstanceRequirements) but in lower case with underscores.
+            C(vcpu_count) and C(memory_mib) are required, each with C(min) and, if wanted, C(max).
+          - There are also accelerator_count, accelerator_total_memory_mib, baseline_ebs_bandwidth_mbps,
+            memory_gib_per_vcpu, network_bandwidth_gbps, network_interface_count and total_local_storage_gb with
+            C(min) and C(max); the lists accelerator_manufacturers, accelerator_names, accelerator_types,
+            allowed_instance_types, cpu_manufacturers, excluded_instance_types, instance_generations and
+            local_storage_types; bare_metal, burstable_performance and local_storage with V(included), V(required) or
+            V(excluded); require_encryption_in_transit and require_hibernate_support; and the price limits
+            max_spot_price_as_percentage_of_optimal_on_demand_price, on_demand_max_price_percentage_over_lowest_price
+            and spot_max_price_percentage_over_lowest_price.
+          - AWS leaves out types that are dear compared with common ones, which are nearly all with accelerators, unless
+            C(spot_max_price_percentage_over_lowest_price) is V(999999).
+        type: dict
       subnet_id:
-        description: One subnet; without it AWS chooses one of the default VPC.
+        description: One subnet, or several with commas for types V(request) and V(maintain); without it AWS chooses
+          one of the default VPC.
         type: str
       availability_zone:
         description: The Availability Zone; with O(overrides[].subnet_id) it only makes messages clearer.
@@ -82,9 +102,15 @@ options:
         description: Units of capacity that one instance of this type provides; the same for all pools of a type.
         type: int
   target_capacity:
-    description: How many instances (or units of capacity, with weights) the experiment should have.
+    description:
+      - How many instances (or units of capacity, with weights) the experiment should have.
+      - V(0) lets a fleet of type V(maintain) rest.
     type: int
     default: 1
+  target_capacity_unit_type:
+    description: What a unit is, with O(overrides[].instance_requirements) and types V(request) and V(maintain).
+    type: str
+    choices: [units, vcpu, memory-mib]
   on_demand_target_capacity:
     description:
       - How many units of O(target_capacity) are On-Demand though O(default_target_capacity_type) is V(spot). They are
@@ -137,7 +163,7 @@ options:
     choices: [lowest-price, prioritized]
     default: lowest-price
   interruption_behavior:
-    description: What AWS does with a Spot Instance that it takes back.
+    description: What AWS does with a Spot Instance that it takes back; all but V(terminate) only with V(maintain).
     type: str
     choices: [terminate, stop, hibernate]
     default: terminate
@@ -158,14 +184,45 @@ options:
     description:
       - Whether fewer than O(target_capacity) is a failure, which terminates what was launched.
       - With V(false) one instance is enough.
+      - A fleet of type V(request) or V(maintain) that this task made and that is short when the time is over is
+        deleted; one that was there before stays.
     type: bool
     default: true
   max_total_price:
     description: The highest price of the whole fleet in USD per hour; AWS stops launching before it is exceeded.
     type: float
+  excess_capacity_termination_policy:
+    description: Whether AWS ends instances when the target of a fleet of type V(maintain) becomes lower.
+    type: str
+    choices: [termination, no-termination]
+  replace_unhealthy_instances:
+    description: Whether a fleet of type V(maintain) replaces instances that fail their status checks.
+    type: bool
+  capacity_rebalance:
+    description:
+      - What a fleet of type V(maintain) does when AWS says that a Spot Instance is likely to be taken back soon. The
+        fleet may grow to twice its target meanwhile.
+    type: dict
+    suboptions:
+      replacement_strategy:
+        description: V(launch) leaves it to you to terminate the old instance.
+        type: str
+        choices: [launch, launch-before-terminate]
+        required: true
+      termination_delay:
+        description: Seconds until the old instance ends, 120 to 7200; for V(launch-before-terminate), which needs it.
+        type: int
+  valid_until:
+    description:
+      - When a fleet of type V(request) or V(maintain) stops to launch, such as V(2026-12-31T18:00:00Z). Without a
+        zone it is UTC.
+    type: str
+  terminate_instances_with_expiration:
+    description: Whether the instances end at O(valid_until).
+    type: bool
   tags:
     description:
-      - Tags of the fleet and its instances, set at creation.
+      - Tags of the fleet and, with O(type=instant), its instances, set at creation.
       - C(spot:experiment) is required, C(spot:generation) is required with O(state=present).
       - Tags of volumes and network interfaces belong in the launch template.
     type: dict
@@ -177,11 +234,13 @@ options:
         once launches once. When the fleet of a token is dead a new token is derived from it.
     type: str
   wait:
-    description: Whether to keep trying when no pool has capacity.
+    description:
+      - Whether to keep trying when no pool has capacity, to wait until the fleet has its capacity (types V(request) and
+        V(maintain)), or until all instances have ended (O(state=absent)).
     type: bool
     default: true
   wait_timeout:
-    description: How many seconds to keep trying when no pool has capacity.
+    description: For how many seconds O(wait) does so.
     type: int
     default: 300
   cooldown:
@@ -193,6 +252,12 @@ options:
     type: list
     elements: str
     default: []
+  terminate_instances:
+    description:
+      - Whether the instances end with their fleet, with O(state=absent). V(false) only with type V(request) or
+        V(maintain); it leaves instances that cost money.
+    type: bool
+    default: true
   progress_file:
     description:
       - A file to which a line is appended for each refusal, wait and launch as it happens.
@@ -203,10 +268,10 @@ options:
     type: bool
 attributes:
   check_mode:
-    description: Predicts how many instances would be launched, or which would be terminated, without changes.
+    description: Predicts what would be launched, changed or ended, without changes.
     support: full
   diff_mode:
-    description: Shows the fleet's instances before and after.
+    description: Shows the instances, or the parameters of a fleet of type V(request) or V(maintain), before and after.
     support: full
   idempotent:
     description: Nothing is asked of AWS when there is enough capacity.
@@ -236,9 +301,7 @@ EXAMPLES = r"""
 
 - name: Launch four instances side by side in one zone, or none
   experiments.spot.ec2_fleet:
-    launch_template:
-      id: lt-0a1b2c3d4e5f6a7b8
-      version: "3"
+    launch_template: {id: lt-0a1b2c3d4e5f6a7b8, version: "3"}
     overrides:
       - {instance_type: c7i.4xlarge, subnet_id: subnet-0a1b2c3d}
       - {instance_type: c7i.4xlarge, subnet_id: subnet-4e5f6a7b}
@@ -246,6 +309,34 @@ EXAMPLES = r"""
     single_availability_zone: true
     tags:
       spot:experiment: sweep
+      spot:generation: "2"
+
+- name: Keep two instances for as long as it takes, replaced before AWS takes them back
+  experiments.spot.ec2_fleet:
+    type: maintain
+    launch_template: {name: spot-mnist-1a2b3c4d, version: "1"}
+    overrides:
+      - {instance_type: g5.xlarge, subnet_id: "subnet-0a1b2c3d,subnet-4e5f6a7b"}
+    target_capacity: 2
+    capacity_rebalance:
+      replacement_strategy: launch-before-terminate
+      termination_delay: 300
+    tags:
+      spot:experiment: mnist
+      spot:generation: "1"
+
+- name: Replace what is gone or about to be taken back, each under the number it had
+  experiments.spot.ec2_fleet:
+    launch_template: {name: spot-mnist-1a2b3c4d, version: "1"}
+    overrides:
+      - {instance_type: g5.xlarge, subnet_id: subnet-0a1b2c3d}
+    target_capacity: 4
+    scope: experiment
+    exclude_instance_ids: [i-0598c7d356eba48d7]
+    index_tag: spot:rank
+    on_demand_fallback: true
+    tags:
+      spot:experiment: mnist
       spot:generation: "2"
 
 - name: Terminate all generations of an experiment
@@ -269,8 +360,20 @@ fleet:
       description: All fleets that this task made, or deleted.
       type: list
       elements: str
+    type:
+      description: The type of the fleet.
+      type: str
+      sample: instant
+    state:
+      description: The state of a fleet of type V(request) or V(maintain), otherwise null.
+      type: str
+      sample: active
+    activity_status:
+      description: How far such a fleet is, V(error), V(pending_fulfillment), V(pending_termination) or V(fulfilled).
+      type: str
+      sample: fulfilled
     instances:
-      description: The instances of the experiment's generation, oldest first.
+      description: The instances that count, oldest first.
       type: list
       elements: dict
       contains:
@@ -311,7 +414,9 @@ fleet:
       type: list
       elements: str
     errors:
-      description: Every refusal on the way, in the order they came, also when the launch succeeded.
+      description:
+        - Every refusal on the way, in the order they came, also when the launch succeeded.
+        - For types V(request) and V(maintain) these are the events of the fleet's history that tell of one.
       type: list
       elements: dict
       contains:
@@ -358,67 +463,11 @@ from typing import Any
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ..module_utils._aws_errors import explain
-from ..module_utils._fleet import api, instant, removal
+from ..module_utils._fleet import api, instant, kept, removal
 from ..module_utils._fleet.errors import AnsibleFleetError, action_of
 from ..module_utils._fleet.launch import SystemClock
+from ..module_utils._fleet.options import INSTANT, argument_spec
 from ..module_utils._fleet.rules import problems
-
-
-def argument_spec() -> dict[str, Any]:
-    """Return the options of the module, without the common ones of amazon.aws."""
-    return {
-        "state": {"choices": ["present", "absent"], "default": "present"},
-        "type": {"choices": ["instant"], "default": "instant"},
-        "launch_template": {
-            "type": "dict",
-            "options": {"id": {}, "name": {}, "version": {"default": "$Default"}},
-        },
-        "overrides": {"type": "list", "elements": "dict", "options": _override_spec()},
-        "target_capacity": {"type": "int", "default": 1},
-        "on_demand_target_capacity": {"type": "int", "default": 0},
-        "on_demand_fallback": {"type": "bool", "default": False},
-        "scope": {"choices": ["generation", "experiment"], "default": "generation"},
-        "exclude_instance_ids": {"type": "list", "elements": "str", "default": []},
-        "index_tag": {"no_log": False},
-        "default_target_capacity_type": {"choices": ["spot", "on-demand"], "default": "spot"},
-        "allocation_strategy": {
-            "choices": [
-                "price-capacity-optimized",
-                "capacity-optimized",
-                "capacity-optimized-prioritized",
-                "diversified",
-                "lowest-price",
-            ],
-            "default": "price-capacity-optimized",
-        },
-        "on_demand_allocation_strategy": {"choices": ["lowest-price", "prioritized"], "default": "lowest-price"},
-        "interruption_behavior": {"choices": ["terminate", "stop", "hibernate"], "default": "terminate"},
-        "single_availability_zone": {"type": "bool", "default": False},
-        "single_instance_type": {"type": "bool", "default": False},
-        "min_target_capacity": {"type": "int"},
-        "all_or_nothing": {"type": "bool", "default": True},
-        "max_total_price": {"type": "float"},
-        "tags": {"type": "dict", "required": True},
-        "client_token": {"no_log": False},
-        "wait": {"type": "bool", "default": True},
-        "wait_timeout": {"type": "int", "default": 300},
-        "cooldown": {"type": "int", "default": 60},
-        "fleet_ids": {"type": "list", "elements": "str", "default": []},
-        "progress_file": {"type": "path"},
-        # For the action plugin of the same name.
-        "quiet": {"type": "bool"},
-    }
-
-
-def _override_spec() -> dict[str, Any]:
-    return {
-        "instance_type": {"required": True},
-        "subnet_id": {},
-        "availability_zone": {},
-        "max_price": {"type": "float"},
-        "priority": {"type": "float"},
-        "weighted_capacity": {"type": "int"},
-    }
 
 
 def do(module: Any) -> dict[str, Any]:
@@ -428,8 +477,9 @@ def do(module: Any) -> dict[str, Any]:
         module.fail_json(msg="Invalid options: " + "; ".join(mistakes))
     reader = api.connect(module, attempts=api.READ_ATTEMPTS)
     if module.params["state"] == "absent":
-        return removal.ensure_absent(module, reader)
-    return instant.ensure_present(module, reader, SystemClock())
+        return removal.ensure_absent(module, reader, SystemClock())
+    present = instant.ensure_present if module.params["type"] == INSTANT else kept.ensure_present
+    return present(module, reader, SystemClock())
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ because botocore would repeat an InsufficientInstanceCapacity (HTTP 500) in a po
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 try:
@@ -26,8 +27,12 @@ from .errors import AnsibleFleetError, FleetErrorHandler
 READ_ATTEMPTS = 10
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
-# Source: EC2 API DeleteFleets, "up to 25 fleets of type instant in a single request".
-DELETE_CHUNK = 25
+# Source: EC2 API DeleteFleets: so many fleets in a single request.
+DELETE_INSTANT, DELETE_OTHERS = 25, 100
+# Source: EC2 API, filters take 200 values.
+FILTER_VALUES = 200
+# Not documented for DescribeFleets; this is the number of results of one page.
+DESCRIBE_CHUNK = 100
 
 
 def connect(module: Any, *, attempts: int) -> Any:
@@ -79,6 +84,12 @@ def describe_instances(client: Any, filters: Mapping[str, Any]) -> list[dict[str
     return [instance for reservation in pages.get("Reservations", []) for instance in reservation["Instances"]]
 
 
+def instances_with(client: Any, name: str, values: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the instances with one of any number of values of a filter such as ``instance-id``."""
+    chunks = _chunks(values, FILTER_VALUES)
+    return [instance for chunk in chunks for instance in describe_instances(client, {name: chunk})]
+
+
 @FleetErrorHandler.list_error_handler("describe the fleets", default_value=[])
 def describe_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any]]:
     """Return fleets by id; an empty list when one of the ids does not exist.
@@ -86,7 +97,58 @@ def describe_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any
     The ids are needed: without them DescribeFleets leaves out fleets of type instant.
     """
     paginator = client.get_paginator("describe_fleets")
-    return paginator.paginate(FleetIds=list(fleet_ids)).build_full_result().get("Fleets", [])
+    pages = [paginator.paginate(FleetIds=chunk).build_full_result() for chunk in _chunks(fleet_ids, DESCRIBE_CHUNK)]
+    return [fleet for page in pages for fleet in page.get("Fleets", [])]
+
+
+def known_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Return those of the fleets that exist."""
+    named = list(fleet_ids)
+    found = describe_fleets(client, named)
+    # One by one only when needed: one unknown id makes AWS refuse the whole list.
+    return found or [fleet for fleet_id in named for fleet in describe_fleets(client, [fleet_id])]
+
+
+@FleetErrorHandler.common_error_handler("describe the fleets")
+def fleets_in_state(client: Any, states: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the fleets of types request and maintain in some states, written as AWS's filter wants them."""
+    paginator = client.get_paginator("describe_fleets")
+    filters = ansible_dict_to_boto3_filter_list({"fleet-state": list(states)})
+    return paginator.paginate(Filters=filters).build_full_result().get("Fleets", [])
+
+
+@FleetErrorHandler.common_error_handler("modify the fleet")
+def modify_fleet(client: Any, fleet_id: str, changes: Mapping[str, Any]) -> None:
+    """Change the capacity, the policy or the pools of a fleet of type maintain."""
+    client.modify_fleet(FleetId=fleet_id, **changes)
+
+
+@FleetErrorHandler.list_error_handler("describe the instances of the fleet", default_value=[])
+def fleet_instances(client: Any, fleet_id: str) -> list[dict[str, Any]]:
+    """Return what a fleet of type request or maintain counts; an empty list when it is not visible."""
+    return _pages(client.describe_fleet_instances, "ActiveInstances", FleetId=fleet_id)
+
+
+@FleetErrorHandler.list_error_handler("describe the history of the fleet", default_value=[])
+def fleet_history(client: Any, fleet_id: str, since: datetime) -> list[dict[str, Any]]:
+    """Return the events of a fleet of type request or maintain; an empty list when it is not visible."""
+    return _pages(client.describe_fleet_history, "HistoryRecords", FleetId=fleet_id, StartTime=since)
+
+
+def _pages(call: Callable[..., Any], key: str, **params: Any) -> list[dict[str, Any]]:
+    """Return all pages of a call that botocore has no paginator for; an empty page need not be the last."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = call(**params)
+        found += answer.get(key) or []
+        if not answer.get("NextToken"):
+            return found
+        params["NextToken"] = answer["NextToken"]
+
+
+def _chunks(values: Iterable[str], size: int) -> list[list[str]]:
+    every = list(values)
+    return [every[start : start + size] for start in range(0, len(every), size)]
 
 
 @FleetErrorHandler.common_error_handler("describe the tags of the fleets")
@@ -110,15 +172,22 @@ def terminate_instances(client: Any, instance_ids: Iterable[str]) -> None:
 
 
 @FleetErrorHandler.common_error_handler("delete the fleets")
-def delete_fleets(client: Any, fleet_ids: Iterable[str]) -> list[dict[str, Any]]:
-    """Delete fleets with their instances (for type instant AWS allows nothing else).
+def delete_fleets(
+    client: Any, fleet_ids: Iterable[str], *, instant: bool, terminate: bool = True
+) -> list[dict[str, Any]]:
+    """Delete fleets of one kind.
+
+    Args:
+        client: An EC2 client.
+        fleet_ids: The fleets.
+        instant: They are of type instant; AWS deletes these only with their instances.
+        terminate: Whether their instances end with them.
 
     Returns:
         What could not be deleted: ``[{"FleetId": …, "Error": {"Code": …, "Message": …}}]``.
     """
-    ids = list(fleet_ids)
     failed: list[dict[str, Any]] = []
-    for start in range(0, len(ids), DELETE_CHUNK):
-        answer = client.delete_fleets(FleetIds=ids[start : start + DELETE_CHUNK], TerminateInstances=True)
+    for chunk in _chunks(fleet_ids, DELETE_INSTANT if instant else DELETE_OTHERS):
+        answer = client.delete_fleets(FleetIds=chunk, TerminateInstances=terminate)
         failed += answer.get("UnsuccessfulFleetDeletions", [])
     return failed

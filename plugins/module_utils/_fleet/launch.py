@@ -313,7 +313,7 @@ class AwsFleet:
         wanted = {instance.instance_id: instance for instance in named}
         if not wanted:
             return ()
-        described = api.describe_instances(self._reader, {"instance-id": list(wanted)})
+        described = api.instances_with(self._reader, "instance-id", wanted)
         current = {item["InstanceId"]: instance_from_boto(item, self._wish.index_tag) for item in described}
         return tuple(current.get(instance_id, item) for instance_id, item in wanted.items())
 

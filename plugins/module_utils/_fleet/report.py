@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .._aws_errors import (
     AUTH_CODES,
@@ -16,6 +17,7 @@ from .._aws_errors import (
     no_permission,
     quota_hint,
 )
+from .options import REQUEST
 from .plan import State, fitting_pools, missing, units
 from .values import ON_DEMAND, SPOT, Instance, Refusal, Wish
 
@@ -92,7 +94,12 @@ def ranked(state: State) -> list[Refusal]:
     if state.fatal:
         unique.setdefault(state.fatal)
         return sorted(unique, key=lambda refusal: (refusal != state.fatal, rank(refusal), refusal.label))
-    return sorted(unique, key=lambda refusal: (rank(refusal), refusal.label))
+    return by_rank(unique)
+
+
+def by_rank(refusals: Iterable[Refusal]) -> list[Refusal]:
+    """Return refusals, the most probable cause first."""
+    return sorted(refusals, key=lambda refusal: (rank(refusal), refusal.label))
 
 
 def table(refusals: Iterable[Refusal]) -> list[str]:
@@ -109,9 +116,14 @@ def _advice(wish: Wish, causes: list[Refusal], state: State) -> str:
         return ""
     if not causes:
         return "add instance types or zones" if wish.pools else ""
-    first = causes[0]
-    if state.fatal and first.code in PERMISSION_CODES:
+    if state.fatal and causes[0].code in PERMISSION_CODES:
         return ""
+    return _advice_of(causes)
+
+
+def _advice_of(causes: list[Refusal]) -> str:
+    """Return what to do about the first of some refusals."""
+    first = causes[0]
     if first.code in QUOTA_CODES:
         types = [item.pool.instance_type for item in causes if item.code == first.code and item.pool]
         return quota_hint(first.code, types)
@@ -122,3 +134,49 @@ def partial_warning(wish: Wish, instances: Iterable[Instance]) -> str:
     """Return the warning for a launch that gave fewer units than the target but as many as required."""
     have = units(wish, instances)
     return f"only {have} of {wish.target} units of capacity could be had; at least {wish.required} were required"
+
+
+def fixed_message(fleet_id: str, differences: Iterable[str]) -> str:
+    """Return the error about options that cannot be changed on the fleet that is there."""
+    advice = "delete it with state absent, or choose another spot:generation"
+    return f"Cannot change {fleet_id}: {'; '.join(differences)}. What to do: {advice}."
+
+
+def several_message(fleet_ids: Iterable[str]) -> str:
+    """Return the error about more than one live fleet with the same identity."""
+    return (
+        f"Several fleets have the same spot:experiment and spot:generation: {', '.join(fleet_ids)}. "
+        "What to do: delete those that are not wanted, or all of them with state absent."
+    )
+
+
+def short_fleet_warning(fleet_id: str, have: float, target: float) -> str:
+    """Return the warning about a fleet that stays though it has not yet what it shall have."""
+    return f"{fleet_id} has only {have:g} of {target:g} units of capacity"
+
+
+def standing_failure(
+    params: Mapping[str, Any], fleet: Mapping[str, Any], refusals: Iterable[Refusal], seconds: float
+) -> str:
+    """Return the error of a fleet of type request or maintain that did not become what it shall be.
+
+    Args:
+        params: The module's options.
+        fleet: The fleet as seen last.
+        refusals: What its history says that went wrong.
+        seconds: How long it was waited for.
+    """
+    have, target, causes = float(fleet.get("FulfilledCapacity") or 0), params["target_capacity"], by_rank(refusals)
+    state = ", ".join(str(fleet[key]) for key in ("FleetState", "ActivityStatus") if fleet.get(key))
+    lines = [
+        f"{fleet['FleetId']} of experiment {params['tags']['spot:experiment']} has {have:g} of {target} units of "
+        f"capacity after {seconds:.0f} s ({state})."
+    ]
+    advice = _advice_of(causes) if causes else ""
+    if not advice and params["type"] == REQUEST:
+        advice = "type request does not replace instances that have ended; use type maintain or another spot:generation"
+    if advice:
+        lines.append(f"What to do: {advice}.")
+    if causes:
+        lines += ["History of the fleet (pool -> code: event):", *table(causes)]
+    return "\n".join(lines)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from .options import INSTANT
 from .values import Instance, Pool, Refusal
 
 
@@ -16,6 +17,9 @@ def fleet_result(instances: Iterable[Instance], **more: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "fleet_id": next((item.fleet_id for item in reversed(seen) if item.fleet_id), None),
         "fleet_ids": [],
+        "type": INSTANT,
+        "state": None,
+        "activity_status": None,
         "instances": [instance_result(instance) for instance in seen],
         "launched": [],
         "terminated": [],

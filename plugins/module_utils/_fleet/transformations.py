@@ -21,6 +21,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.tagging import (
 )
 
 from .._aws_errors import plain_message
+from . import requirements
 from .index import index_from
 from .plan import kind_of
 from .values import LIVE_STATES, SPOT, Instance, Pool, Refusal, Request, Wish
@@ -34,13 +35,16 @@ GONE_FLEET_STATES = frozenset({"deleted", "deleted_running", "deleted_terminatin
 
 def pool_from_override(override: Mapping[str, Any]) -> Pool:
     """Return the pool of one entry of the module option ``overrides``."""
+    wanted = override.get("instance_requirements") or {}
     return Pool(
-        instance_type=override["instance_type"],
+        instance_type=override.get("instance_type") or "",
         subnet_id=override.get("subnet_id") or "",
         zone=override.get("availability_zone") or "",
         weight=override.get("weighted_capacity") or 1,
         max_price=override.get("max_price"),
         priority=override.get("priority"),
+        requirements=json.dumps(requirements.to_api(wanted), sort_keys=True) if wanted else "",
+        words=requirements.label(wanted) if wanted else "",
     )
 
 
@@ -52,7 +56,7 @@ def wish_from_params(params: Mapping[str, Any]) -> Wish:
     return Wish(
         experiment=tags["spot:experiment"],
         generation=tags["spot:generation"],
-        launch_template=_template(template),
+        launch_template=template_reference(template),
         pools=tuple(pool_from_override(override) for override in params["overrides"]),
         target=target,
         required=minimum or (target if params["all_or_nothing"] else 1),
@@ -76,7 +80,8 @@ def wish_from_params(params: Mapping[str, Any]) -> Wish:
     )
 
 
-def _template(template: Mapping[str, Any]) -> dict[str, str]:
+def template_reference(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return ``LaunchTemplateSpecification`` from the module option ``launch_template``."""
     key = "LaunchTemplateId" if template.get("id") else "LaunchTemplateName"
     return {key: template.get("id") or template["name"], "Version": str(template["version"])}
 
@@ -98,7 +103,7 @@ def create_fleet_request(wish: Wish, request: Request) -> dict[str, Any]:
         "LaunchTemplateConfigs": [
             {
                 "LaunchTemplateSpecification": dict(wish.launch_template),
-                "Overrides": [_override(request, pool) for pool in sorted(request.pools, key=_pool_order)],
+                "Overrides": overrides(request.pools, request.market),
             }
         ],
         "TagSpecifications": [
@@ -129,19 +134,26 @@ def _options(wish: Wish, request: Request) -> dict[str, Any]:
     if minimum > 1 and (wish.single_instance_type or wish.single_zone):
         options["MinTargetCapacity"] = minimum
     if wish.max_total_price is not None:
-        options["MaxTotalPrice"] = _decimal(wish.max_total_price)
+        options["MaxTotalPrice"] = decimal(wish.max_total_price)
     return options
 
 
-def _override(request: Request, pool: Pool) -> dict[str, Any]:
+def overrides(pools: Iterable[Pool], market: str) -> list[dict[str, Any]]:
+    """Return ``Overrides`` of the API, in an order of their own."""
+    return [_override(pool, market) for pool in sorted(pools, key=_pool_order)]
+
+
+def _override(pool: Pool, market: str) -> dict[str, Any]:
     override: dict[str, Any] = {"InstanceType": pool.instance_type}
+    if pool.requirements:
+        override = {"InstanceRequirements": json.loads(pool.requirements)}
     if pool.subnet_id:
         # The subnet decides the zone; AWS refuses a zone that disagrees.
         override["SubnetId"] = pool.subnet_id
     elif pool.zone:
         override["AvailabilityZone"] = pool.zone
-    if pool.max_price is not None and request.market == SPOT:
-        override["MaxPrice"] = _decimal(pool.max_price)
+    if pool.max_price is not None and market == SPOT:
+        override["MaxPrice"] = decimal(pool.max_price)
     if pool.priority is not None:
         override["Priority"] = float(pool.priority)
     if pool.weight != 1:
@@ -157,8 +169,12 @@ def client_token(wish: Wish, request: Request, params: Mapping[str, Any]) -> str
     if wish.client_token:
         suffix = f"-{request.attempt}" if request.attempt else ""
         return wish.client_token[: 64 - len(suffix)] + suffix
-    identity = [wish.experiment, wish.generation, "fleet", request.attempt, params]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
+    return derived_token([wish.experiment, wish.generation, "fleet", request.attempt, params])
+
+
+def derived_token(identity: Any) -> str:
+    """Return a client token for what JSON can say."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).digest()
     return base64.b32encode(digest).decode().rstrip("=").lower()[:TOKEN_LENGTH]
 
 
@@ -228,12 +244,19 @@ def pool_of(override: Mapping[str, Any], pools: Iterable[Pool]) -> Pool | None:
 
 
 def _is_meant(override: Mapping[str, Any], pool: Pool) -> bool:
-    if not override.get("InstanceType") or pool.instance_type != override["InstanceType"]:
+    if not _is_of_type(override, pool):
         return False
     subnet, zone = override.get("SubnetId"), override.get("AvailabilityZone")
     if subnet and pool.subnet_id:
         return bool(subnet == pool.subnet_id)
     return not (zone and pool.zone) or bool(zone == pool.zone)
+
+
+def _is_of_type(override: Mapping[str, Any], pool: Pool) -> bool:
+    if pool.requirements:
+        # AWS may name the requirements, or the type that it found for them.
+        return bool(override)
+    return bool(override.get("InstanceType")) and pool.instance_type == override["InstanceType"]
 
 
 def is_stale(fleet: Mapping[str, Any], answer: Mapping[str, Any], elapsed: float = 0.0) -> bool:
@@ -263,20 +286,14 @@ def experiment_filters(experiment: str, generation: str = "") -> dict[str, Any]:
     return {**filters, "tag:spot:generation": generation} if generation else filters
 
 
-def fleets_to_delete(fleets: Iterable[Mapping[str, Any]], generation: str = "") -> tuple[str, ...]:
-    """Return the ids of the fleets that still are a record, of one generation or of all.
+def fleets_of(fleets: Iterable[Mapping[str, Any]], generation: str = "") -> list[Mapping[str, Any]]:
+    """Return the fleets of one generation or of all, by id.
 
     Args:
         fleets: Entries of DescribeFleets.
-        generation: Fleets tagged with another one are left alone; empty for all.
+        generation: Fleets tagged with another one are left out; empty for all.
     """
-    return tuple(
-        sorted(
-            fleet["FleetId"]
-            for fleet in fleets
-            if fleet.get("FleetState") not in GONE_FLEET_STATES and _is_of(fleet, generation)
-        )
-    )
+    return sorted((fleet for fleet in fleets if _is_of(fleet, generation)), key=lambda fleet: str(fleet["FleetId"]))
 
 
 def _is_of(fleet: Mapping[str, Any], generation: str) -> bool:
@@ -284,10 +301,10 @@ def _is_of(fleet: Mapping[str, Any], generation: str) -> bool:
     return not generation or tagged == generation
 
 
-def _pool_order(pool: Pool) -> tuple[str, str, str]:
-    return (pool.instance_type, pool.subnet_id, pool.zone)
+def _pool_order(pool: Pool) -> tuple[str, str, str, str]:
+    return (pool.instance_type, pool.requirements, pool.subnet_id, pool.zone)
 
 
-def _decimal(value: float) -> str:
+def decimal(value: float) -> str:
     """USD as AWS wants them: a plain decimal string."""
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -19,12 +19,14 @@ class Pool:
     """One instance type in one subnet or zone: the unit that has or has not capacity.
 
     Attributes:
-        instance_type: Such as ``p2.xlarge``.
+        instance_type: Such as ``p2.xlarge``; empty with requirements.
         subnet_id: Empty to let AWS choose (default VPC).
         zone: Availability Zone, empty when not known or not wanted.
         weight: Units of capacity of one instance.
         max_price: USD per hour, None for no maximum.
         priority: Lower goes first, None for none.
+        requirements: ``InstanceRequirements`` of the API as JSON, for any type that has these attributes.
+        words: The requirements in words.
     """
 
     instance_type: str
@@ -33,14 +35,17 @@ class Pool:
     weight: int = 1
     max_price: float | None = None
     priority: float | None = None
+    requirements: str = ""
+    words: str = ""
 
     @property
     def label(self) -> str:
         """The pool in words, such as ``p2.xlarge in us-east-1a (subnet-1)``."""
+        what = self.instance_type or self.words
         if self.zone and self.subnet_id:
-            return f"{self.instance_type} in {self.zone} ({self.subnet_id})"
+            return f"{what} in {self.zone} ({self.subnet_id})"
         place = self.zone or self.subnet_id
-        return f"{self.instance_type} in {place}" if place else self.instance_type
+        return f"{what} in {place}" if place else what
 
 
 @dataclass(frozen=True)

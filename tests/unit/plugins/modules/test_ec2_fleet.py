@@ -566,7 +566,7 @@ def test_progress_is_told_in_a_file_as_it_happens(run: Module, wire: Wire, tmp_p
 
 
 def test_absent_terminates_instances_and_deletes_fleets(run: Module, wire: Wire) -> None:
-    wire.script("DescribeInstances", ONE)
+    wire.script("DescribeInstances", ONE, ONE, replace(ONE, body=ONE.body.replace("running", "terminated")))
     wire.script(
         "DescribeTags", xml("<tagSet><item><resourceId>fleet-1</resourceId><key>k</key></item></tagSet>"), xml("")
     )
@@ -585,6 +585,7 @@ def test_absent_terminates_instances_and_deletes_fleets(run: Module, wire: Wire)
         "before": {"instances": ["i-1 g5.xlarge us-east-1a"], "fleets": ["fleet-1"]},
         "after": {"instances": [], "fleets": []},
     }
+    assert "failed" not in result
     assert wire.of("TerminateInstances")[0]["InstanceId.1"] == "i-1"
     assert wire.of("DeleteFleets") == [{"Version": "2016-11-15", "FleetId.1": "fleet-1", "TerminateInstances": "true"}]
 

@@ -2,113 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import threading
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
-import botocore.config
 import pytest
-from ansible.module_utils.testing import patch_module_args
-from werkzeug.serving import make_server
 
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.launch import AwsFleet, SystemClock, launch
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.options import DEFAULTS
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.transformations import wish_from_params
 from ansible_collections.experiments.spot.plugins.modules import ec2_fleet
-from lab.aws.app import create_app
-from lab.aws.config import ACCESS_KEY, SECRET_KEY, Config
-from lab.aws.machines import NullMachines
-
-TAGS = {"Name": "mnist", "spot:experiment": "mnist", "spot:generation": "1"}
-REGION = "us-east-1"
-
-
-class Api:
-    """The lab's API on a port, with what a test asks of it."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.ec2 = self.client()
-
-    def client(self, attempts: int = 5) -> Any:
-        return boto3.client(
-            "ec2",
-            region_name=REGION,
-            endpoint_url=self.url,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-            config=botocore.config.Config(retries={"mode": "standard", "total_max_attempts": attempts}),
-        )
-
-    def control(self, name: str, method: str = "POST", **data: Any) -> Any:
-        body = json.dumps(data).encode() if method == "POST" else None
-        request = urllib.request.Request(f"{self.url}/lab/{name}", data=body, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read())
-
-    def changes(self) -> list[str]:
-        """The changing calls since the last reset of the log."""
-        return [call["action"] for call in self.control("calls?mutating=true", "GET")]
-
-    def alive(self) -> list[dict[str, Any]]:
-        pages = self.ec2.describe_instances(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
-        return [item for reservation in pages["Reservations"] for item in reservation["Instances"]]
+from tests.unit.plugins.modules.fleet_lab import TAGS, Api, Runner, serve
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Api]:
-    app = create_app(NullMachines(), Config())
-    http = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True).start()
-    yield Api(f"http://127.0.0.1:{http.server_port}")
-    http.shutdown()
+    yield from serve()
 
 
 @pytest.fixture
 def api(server: Api) -> Api:
-    server.control("reset")
-    image = server.ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]
-    data: Any = {"ImageId": image["ImageId"]}
-    server.ec2.create_launch_template(LaunchTemplateName="spot-mnist-1", LaunchTemplateData=data)
-    server.control("calls", "DELETE")
+    server.start()
     return server
 
 
 @pytest.fixture
 def present(api: Api) -> dict[str, Any]:
     """The module's options for two pools in two zones."""
-    subnets = {item["AvailabilityZone"]: item["SubnetId"] for item in api.ec2.describe_subnets()["Subnets"]}
-    pools = [("m5.large", "us-east-1a"), ("t3.large", "us-east-1b")]
-    return {
-        "launch_template": {"name": "spot-mnist-1", "version": "1"},
-        "overrides": [
-            {"instance_type": kind, "subnet_id": subnets[zone], "availability_zone": zone} for kind, zone in pools
-        ],
-        "tags": TAGS,
-        "wait": False,
-    }
-
-
-class Runner:
-    def __init__(self, api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-        self.api = api
-        self.capsys = capsys
-
-    def __call__(self, options: dict[str, Any], **more: Any) -> dict[str, Any]:
-        keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": REGION, "endpoint_url": self.api.url}
-        with patch_module_args({**keys, **options, **more}), pytest.raises(SystemExit):
-            ec2_fleet.main()
-        return json.loads(self.capsys.readouterr().out)
+    return {**api.options(), "wait": False}
 
 
 @pytest.fixture
 def run(api: Api, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    return Runner(api, capsys)
+    return Runner(ec2_fleet, api, capsys)
 
 
 def test_second_run_changes_nothing(run: Runner, api: Api, present: dict[str, Any]) -> None:
@@ -225,12 +154,11 @@ def test_lost_answer_does_not_launch_twice(run: Runner, api: Api, present: dict[
 
 @pytest.mark.parametrize("same_token", [True, False])
 def test_two_runs_at_once_launch_once(api: Api, present: dict[str, Any], same_token: bool) -> None:
-    defaults = {key: spec.get("default") for key, spec in ec2_fleet.argument_spec().items()}
     start = threading.Barrier(2)
 
     def once(number: int) -> list[str]:
         token = "" if same_token else f"token-{number}"
-        wish = wish_from_params({**defaults, **present, "target_capacity": 3, "client_token": token})
+        wish = wish_from_params({**DEFAULTS, **present, "target_capacity": 3, "client_token": token})
         clock = SystemClock()
         fleet = AwsFleet(api.client(), api.client(attempts=1), wish, clock)
         before = fleet.look()

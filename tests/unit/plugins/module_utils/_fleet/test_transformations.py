@@ -229,16 +229,15 @@ def test_number_of_an_instance(key: str, index: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("generation", "ids"),
-    [("", ("fleet-1", "fleet-2", "fleet-4")), ("1", ("fleet-1", "fleet-4")), ("2", ("fleet-2", "fleet-4"))],
+    [("", ["fleet-1", "fleet-2", "fleet-4"]), ("1", ["fleet-1", "fleet-4"]), ("2", ["fleet-2", "fleet-4"])],
 )
-def test_fleets_to_delete(generation: str, ids: tuple[str, ...]) -> None:
+def test_fleets_of(generation: str, ids: list[str]) -> None:
     def tags(number: str) -> list[dict[str, str]]:
         return [{"Key": "spot:generation", "Value": number}]
 
     fleets = [
-        {"FleetId": "fleet-2", "FleetState": "active", "Tags": tags("2")},
-        {"FleetId": "fleet-1", "FleetState": "active", "Tags": tags("1")},
-        {"FleetId": "fleet-3", "FleetState": "deleted_terminating", "Tags": tags("1")},
-        {"FleetId": "fleet-4", "FleetState": "active"},
+        {"FleetId": "fleet-2", "Tags": tags("2")},
+        {"FleetId": "fleet-1", "Tags": tags("1")},
+        {"FleetId": "fleet-4"},
     ]
-    assert shapes.fleets_to_delete(fleets, generation) == ids
+    assert [fleet["FleetId"] for fleet in shapes.fleets_of(fleets, generation)] == ids
