@@ -21,6 +21,8 @@ STATE_PATH = "/run/experiments-spot/notice.json"
 # Seconds that the engine and the runner get beyond the grace, and after a kill.
 SLACK = 8.0
 PAUSE = 0.2
+# Between two attempts of what may pass.
+RETRY = 1.0
 # What remains for the last resort when a mount stays busy, at most a fifth of the time there was.
 LAST = 4.0
 KEPT_NOTICES = 50
@@ -235,7 +237,7 @@ class Handler:
                 break
             self.save()
             self.look()
-            time.sleep(min(1.0, max(0.0, self.left() - self.last)))
+            time.sleep(min(RETRY, max(0.0, self.left() - self.last)))
         for volume in self.mounted():
             self.make_safe(volume["mount_point"])
         if all(volume["state"] == "unmounted" for volume in self.state["volumes"]):
@@ -313,7 +315,7 @@ class Handler:
                 if attempt == 2 or self.left() < self.last:
                     self.note(f"not detached by the instance: the metadata service: {error}")
                     return None
-            time.sleep(1)
+            time.sleep(RETRY)
         return None
 
     def detach_one(self, caller: ec2.Caller, volume: dict[str, Any]) -> None:
@@ -328,7 +330,7 @@ class Handler:
                 if attempt == 2 or not error.passes or self.left() < self.last:
                     self.note(f"{volume['volume_id']} was not detached: {error}")
                     return
-            time.sleep(1)
+            time.sleep(RETRY)
 
     def finish(self) -> None:
         """Tell the webhook and say how it ended; the end of a time limit is the end of the machine."""

@@ -256,6 +256,12 @@ def test_a_notice_without_sigterm_changes_nothing(engine: Engine) -> None:
     assert (engine.last["state"], engine.last["exit_code"]) == ("failed", 3)
 
 
+def test_notices_of_the_watcher_stay_in_the_ledger(engine: Engine) -> None:
+    engine.ledger_path.write_text(json.dumps({"runs": [], "notices": [{"kind": "interruption"}]}))
+    engine.run()
+    assert engine.ledger["notices"] == [{"kind": "interruption"}] and engine.last["state"] == "succeeded"
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{broken", "null"])
 def test_damaged_notice_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "notice.json").write_text(text)
