@@ -152,11 +152,12 @@ def _chunks(values: Iterable[str], size: int) -> list[list[str]]:
 
 
 @FleetErrorHandler.common_error_handler("describe the tags of the fleets")
-def describe_fleet_tags(client: Any, key: str, value: str) -> list[str]:
-    """Return the ids of fleets that have a tag (DescribeFleets has no filter for tags)."""
+def describe_fleet_tags(client: Any, key: str, value: str | None) -> list[str]:
+    """Return the ids of fleets that have a tag, with any value for None (DescribeFleets has no filter for tags)."""
     paginator = client.get_paginator("describe_tags")
-    filters = ansible_dict_to_boto3_filter_list({"resource-type": "fleet", "key": key, "value": value})
-    return [tag["ResourceId"] for tag in paginator.paginate(Filters=filters).build_full_result().get("Tags", [])]
+    wanted = {"resource-type": "fleet", "key": key, **({} if value is None else {"value": value})}
+    pages = paginator.paginate(Filters=ansible_dict_to_boto3_filter_list(wanted)).build_full_result()
+    return [tag["ResourceId"] for tag in pages.get("Tags", [])]
 
 
 @FleetErrorHandler.common_error_handler("tag an instance")

@@ -232,7 +232,8 @@ def refusals_from_answer(answer: Mapping[str, Any], request: Request) -> tuple[R
         code, message = error.get("ErrorCode", "UnknownError"), plain_message(error.get("ErrorMessage", ""))
         override = (error.get("LaunchTemplateAndOverrides") or {}).get("Overrides") or {}
         pool = pool_of(override, request.pools)
-        refusal = Refusal(pool, code, message, kind_of(code, message), market=request.market)
+        market = error.get("Lifecycle") or request.market
+        refusal = Refusal(pool, code, message, kind_of(code, message), market=market)
         found[refusal] = None
     return tuple(found)
 
