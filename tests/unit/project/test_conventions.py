@@ -325,6 +325,7 @@ def test_galaxy_gets_the_product_and_nothing_else() -> None:
         "changelogs",
         "docs",
         "examples",
+        "extensions",
         "inventory",
         "meta",
         "playbooks",
