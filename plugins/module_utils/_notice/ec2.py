@@ -78,24 +78,37 @@ def signed_headers(caller: Caller, body: str, now: float, service: str = "ec2") 
         now: AWS's time; a signature of another time is refused.
         service: name in the scope of the signature.
     """
+    content = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    return signed(caller, ("POST", "/", ""), content, hashlib.sha256(body.encode()).hexdigest(), (now, service))
+
+
+def signed(
+    caller: Caller, line: tuple[str, str, str], extra: dict[str, str], digest: str, scope: tuple[float, str]
+) -> dict[str, str]:
+    """Headers of any signed request.
+
+    Args:
+        caller: see there.
+        line: method, path and query as they are sent: quoted, the query in the order of its names.
+        extra: further headers to sign, by names in lower case.
+        digest: SHA-256 of the body in hexadecimal digits.
+        scope: AWS's time, and the service's name.
+    """
+    now, service = scope
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-    headers = {
-        "content-type": "application/x-www-form-urlencoded; charset=utf-8",
-        "host": _host(caller.url),
-        "x-amz-date": stamp,
-    }
+    headers = {**extra, "host": _host(caller.url), "x-amz-date": stamp}
     if caller.token:
         headers["x-amz-security-token"] = caller.token
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    request = "\n".join(["POST", "/", "", lines, names, hashlib.sha256(body.encode()).hexdigest()])
-    scope = f"{stamp[:8]}/{caller.region}/{service}/aws4_request"
-    text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
+    request = "\n".join([*line, lines, names, digest])
+    where = f"{stamp[:8]}/{caller.region}/{service}/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", stamp, where, hashlib.sha256(request.encode()).hexdigest()])
     key = f"AWS4{caller.secret}".encode()
-    for part in scope.split("/"):
+    for part in where.split("/"):
         key = _hmac(key, part)
     signature = _hmac(key, text).hex()
-    credential = f"AWS4-HMAC-SHA256 Credential={caller.key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    credential = f"AWS4-HMAC-SHA256 Credential={caller.key}/{where}, SignedHeaders={names}, Signature={signature}"
     return {**headers, "authorization": credential}
 
 
