@@ -15,12 +15,14 @@ Source of these numbers: sysexits.h, docker run reference ("Exit status"), syste
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from datetime import datetime, timezone
 from typing import Any, Callable
 
@@ -34,6 +36,10 @@ OPEN_STATES = ("starting", "pulling", "running")
 KEPT_RUNS = 200
 # What the notice watcher of this instance has seen; job.json may name another file.
 NOTICE_PATH = "/run/experiments-spot/notice.json"
+# A job may tell how far it is in this file of its state directory; the ledger's copy is so many seconds old at most.
+PROGRESS_FILE = "progress.json"
+PROGRESS_EVERY = 5.0
+PROGRESS_KEYS = ("start", "step", "of", "unit")
 # docker stop waits as long as the grace says and then kills; this is for the engine itself.
 ENGINE_SLACK = 10
 STDERR_TAIL = 8192
@@ -165,10 +171,42 @@ def _ledger_tip(error: OSError) -> str:
     return "check that the volume of job.state_dir is mounted and writable"
 
 
-def close_lost_runs(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that an earlier runner left open become failed: instance or runner ended without a word."""
-    end = {"state": "failed", "finished": now(), "message": "ended without a word (instance or runner lost)"}
+def close_lost_runs(runs: list[dict[str, Any]], progress: dict[str, Any]) -> list[dict[str, Any]]:
+    """Runs that an earlier runner left open become failed: instance or runner ended without a word.
+
+    Args:
+        runs: the ledger's.
+        progress: what the last of them told of its progress, {} for nothing.
+    """
+    end: dict[str, Any] = {"state": "failed", "finished": now()}
+    end["message"] = "ended without a word (instance or runner lost)"
+    if progress:
+        end["progress"] = progress
     return [{**run, **end} if run.get("state") in OPEN_STATES else run for run in runs]
+
+
+# ---- progress --------------------
+
+
+def progress_path(spec: dict[str, Any]) -> str:
+    """The file in which the job tells how far it is."""
+    return os.path.join(str(spec.get("state_dir") or ""), PROGRESS_FILE)
+
+
+def read_progress(path: str) -> dict[str, Any]:
+    """What the job tells of its progress: start, step, of (numbers) and unit (text); {} when it tells nothing.
+
+    The job writes the file, so anything may stand there.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            found = json.loads(stream.read(4096))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    kept = {key: found[key] for key in PROGRESS_KEYS if isinstance(found.get(key), (int, float, str))}
+    return {key: value[:20] if isinstance(value, str) else value for key, value in kept.items()}
 
 
 # ---- notice --------------------
@@ -215,12 +253,15 @@ class Ledger:
         self.entry.update(spec_sha256=spec.get("spec_sha256"), state="starting", exit_code=None)
         self.entry.update(started=now(), finished=None, message="")
         found = read_ledger(self.path)
-        earlier = close_lost_runs(found.get("runs", []))
+        path = progress_path(spec)
+        earlier = close_lost_runs(found.get("runs", []), read_progress(path))
         self.data = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
         self.data = {"schema": SCHEMA, **self.data, "runs": [*earlier, self.entry][-KEPT_RUNS:]}
         if found.get("notices"):  # the notice watcher's
             self.data["notices"] = found["notices"]
         write_ledger(self.path, self.data)
+        if os.path.exists(path):  # it told of the run before
+            os.unlink(path)
 
     def note(self, **changes: Any) -> None:
         """Change the entry of this run on disk."""
@@ -431,16 +472,28 @@ class Run:
                 os.write(copy_to, piece)
 
     def _wait(self, child: subprocess.Popen[bytes], timeout: float | None) -> None:
-        """Until the child ends, a signal comes, or the time is over."""
+        """Until the child ends, a signal comes, or the time is over; the ledger learns how far the job is."""
 
         def watch() -> None:
             child.wait()
             self.wake.set()
 
         threading.Thread(target=watch, daemon=True).start()
-        self.wake.wait(timeout)
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while time.monotonic() < end and not self.wake.wait(min(PROGRESS_EVERY, end - time.monotonic())):
+            self.note_progress()
         if not self.stopped_by:
             self.wake.clear()
+
+    def note_progress(self) -> None:
+        """Copy the job's progress into the ledger; one that cannot be written now is not worth the job."""
+        progress = read_progress(progress_path(self.spec))
+        if self.ledger is None or not progress or progress == self.ledger.entry.get("progress"):
+            return
+        try:
+            self.ledger.note(progress=progress)
+        except JobError as error:
+            say(f"{error}; the job goes on")
 
     def container(self) -> int:
         """Run the container to its end; returns its exit code."""
@@ -500,9 +553,10 @@ def work(run: Run, ledger: Ledger) -> int:
         say(f"removing the container {spec['container']} that an earlier run left behind")
         docker("rm", "--force", spec["container"])
     exit_code = run.container()
+    run.note_progress()
     state, status, message = run.outcome(exit_code)
     ledger.end(state, exit_code, message)
-    say(f"{state}, exit code {exit_code}{': ' if message else ''}{message}")
+    say(f"{state}, exit code {exit_code}{': ' if message else ''}{message.removeprefix(f'{state}: ')}")
     return status
 
 
@@ -518,7 +572,7 @@ def main(argv: list[str]) -> int:
         return work(run, run.ledger)
     except JobError as error:
         state = end_before_container(run, error)
-        say(f"{state}: {error}")
+        say(str(error) if str(error).startswith(state) else f"{state}: {error}")
         if run is not None and run.ledger is not None and error.status != EX_CANTCREAT:
             close_entry(run.ledger, state, error)
         return error.status

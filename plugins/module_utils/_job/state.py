@@ -121,14 +121,25 @@ def summary(current: Current) -> dict[str, Any]:
 
     Returns:
         job, experiment, state, exit_code, message, started, finished, image, generation, rank, instance_id,
-        unit_active; every value None when nothing was ever started here.
+        progress (start, step, of, unit), unit_active; every value None when nothing was ever started here.
     """
     document, unit = current.document, current.unit
     active = is_active(unit)
     last = last_run(current)
     if not is_of(last, document):
         last = {}
-    keys = ("state", "exit_code", "message", "started", "finished", "image", "generation", "rank", "instance_id")
+    keys = (
+        "state",
+        "exit_code",
+        "message",
+        "started",
+        "finished",
+        "image",
+        "generation",
+        "rank",
+        "instance_id",
+        "progress",
+    )
     found = {key: last.get(key, document.get(key)) for key in keys}
     found.update(_settle(current, last, active))
     return {
