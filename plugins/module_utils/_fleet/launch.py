@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ SETTLE_LOOKS = 3
 SETTLE_PAUSE_S = 2.0
 # A new instance is not known to CreateTags at once: 30 s in all.
 TAG_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
+TAG_THREADS = 8
 # How often numbers are looked at again when another run may be giving some too.
 INDEX_ROUNDS = 3
 
@@ -293,16 +295,19 @@ class AwsFleet:
         api.terminate_instances(self._reader, instance_ids)
 
     def number(self, numbers: Mapping[str, int]) -> dict[str, AnsibleFleetError]:
-        """Write the numbers of instances; one call each, as they differ."""
-        late: dict[str, AnsibleFleetError] = {}
-        for instance_id, index in numbers.items():
-            try:
-                api.create_tags(self._reader, instance_id, {self._wish.index_tag: str(index)})
-            except AnsibleFleetError as error:
-                if classify_error(error, fresh=True) not in (ErrorClass.WAIT, ErrorClass.RETRY):
-                    raise
-                late[instance_id] = error
-        return late
+        """Write the numbers of instances; one call each, as they differ, some at the same time."""
+        with ThreadPoolExecutor(TAG_THREADS) as executor:
+            errors = dict(zip(numbers, executor.map(self._tag, numbers, numbers.values())))
+        return {instance_id: error for instance_id, error in errors.items() if error}
+
+    def _tag(self, instance_id: str, index: int) -> AnsibleFleetError | None:
+        try:
+            api.create_tags(self._reader, instance_id, {self._wish.index_tag: str(index)})
+        except AnsibleFleetError as error:
+            if classify_error(error, fresh=True) not in (ErrorClass.WAIT, ErrorClass.RETRY):
+                raise
+            return error
+        return None
 
     def _with_index(self, instance: Instance, request: Request) -> Instance:
         """Return the instance with the number it was launched with, which may not be visible yet."""
