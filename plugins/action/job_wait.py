@@ -9,7 +9,6 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -123,6 +122,7 @@ class Options:
     log_lines: int
     host: str
     prefix: bool
+    instance_id: str = ""
     together: str = ""
     persistent: bool = False
 
@@ -173,7 +173,7 @@ class Watcher:
         """
         pauses = backoff(0.5, 2)
         try:
-            while not self.look() and not self._leaves():
+            while not self._ends():
                 self._check_time()
                 self._spend(0.0 if self._window() else next(pauses))
             self._drain()
@@ -196,16 +196,24 @@ class Watcher:
             raise AnsibleActionFail(f"no job was started on {self.options.host}; the role job starts it")
         return self.view.over
 
+    def _ends(self) -> bool:
+        """One poll; says whether the run is over, or there is no point in waiting any longer."""
+        over = self.look()
+        return self._leaves() or over
+
     def _leaves(self) -> bool:
-        """Whether there is no point in waiting here any longer."""
+        """Whether there is no point in waiting here any longer; a job that came to its own end is none's business."""
         notice, together = self.view.notice, self.options.together
+        if self.view.over and self.view.state != INTERRUPTED:
+            return False
         if self.left is None and notice.get("kind") in TAKEN:
             when = f" at {notice['time']}" if notice.get("time") else ""
             self.left = Left(INTERRUPTED, f"AWS takes the instance{when} ({notice['kind']} notice)")
         if self.left is None and together and os.path.exists(together):
             self.left = Left(LEFT, "another instance of the experiment is taken; the job goes on here")
         if self.left is not None and self.left.state == INTERRUPTED and together:
-            Path(together).touch()
+            with open(together, "a", encoding="utf-8") as file:
+                file.write(f"{self.options.instance_id} {notice.get('kind', '')}\n")
         return self.left is not None
 
     def _ask_fate(self) -> bool:
@@ -352,6 +360,7 @@ class ActionModule(ActionBase):
             log_lines=args["log_lines"],
             host=variables.get("inventory_hostname", "host"),
             prefix=len(variables.get("ansible_play_hosts", [])) > 1,
+            instance_id=args["instance_id"] or "",
             together=args["together"] or "",
             persistent=args["persistent"],
         )

@@ -76,6 +76,14 @@ class Runs:
         return done.code
 
 
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
 class ActionModule(ActionBase):
     """Stays with an experiment."""
 
@@ -97,18 +105,20 @@ class ActionModule(ActionBase):
         runs, clock = Runs(display.display), Clock()
         runs.guard()
         state, move, status = Watched(), Move(_watch.RUN), 0
-        together = ""
+        told: dict[str, str] = {}
         while move.do in (_watch.RUN, _watch.POLL):
             clock.wait(move.pause)
             if move.do == _watch.RUN:
                 self._announce(args, state, move)
                 together = os.path.join(folder, f"taken-{state.runs}")
-                status = runs.run(_watch.command(sys.executable, sys.argv, together, resume=state.runs > 0))
-                state = replace(state, runs=state.runs + 1)
-            elif status == 0:
+                command = _watch.command(sys.executable, sys.argv, together, state.runs > 0, state.leaving)
+                status = runs.run(command)
+                told = _watch.told(_read(together))
+                state = _watch.to_leave(replace(state, runs=state.runs + 1), told)
+            elif status == 0 and not args["profile"]["job"]:
                 self._wait_for_a_loss(args, clock, task_vars)
-            recovery = self._recovery(args, clock, task_vars)
-            seen = Seen(status, os.path.exists(together), bool(args["profile"]["job"]), recovery)
+            recovery = self._recovery(args, state, clock, task_vars)
+            seen = Seen(status, told, bool(args["profile"]["job"]), recovery)
             state, move = _watch.after(state, seen)
         return state, move
 
@@ -118,8 +128,11 @@ class ActionModule(ActionBase):
         else:
             display.display(f"[{args['experiment']}] run {state.runs + 1}, generation {state.generation}: {move.text}")
 
-    def _recovery(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> dict[str, Any]:
-        return dict(self._ask(PLAN, args, clock, task_vars)["recovery"])
+    def _recovery(
+        self, args: dict[str, Any], state: Watched, clock: Clock, task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        asked = {**args, "leaving_instance_ids": list(state.leaving)}
+        return dict(self._ask(PLAN, asked, clock, task_vars)["recovery"])
 
     def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> None:
         """Two describes a look, whatever the number of instances."""

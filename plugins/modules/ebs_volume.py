@@ -207,6 +207,7 @@ class Volumes:
         target: Target,
         tags: dict[str, str],
         timeout: float,
+        *,
         former: Former | None = None,
         clock: Any = time,
     ) -> None:
@@ -363,7 +364,7 @@ def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         volumes = [answer(step, step.found, step.device) for step in steps]
     else:
         former = Former(frozenset(params["leaving_instance_ids"]), frozenset(params["unmounted_volume_ids"]))
-        effects = Volumes(ec2, target, params["tags"], params["timeout"], former)
+        effects = Volumes(ec2, target, params["tags"], params["timeout"], former=former)
         volumes = [effects.do(step) for step in steps]
         for volume in volumes:
             diff["after"][volume["name"]].update(volume_id=volume["volume_id"], device=volume["device"])

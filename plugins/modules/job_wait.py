@@ -44,8 +44,8 @@ options:
     type: str
   together:
     description:
-      - A path on the controller. The wait for a host whose instance is taken makes this file, and the waits for the
-        other hosts of the task end when it appears, their jobs going on.
+      - A path on the controller. The wait for a host whose instance is taken writes a line with its id and the kind of
+        the notice there, and the waits for the other hosts of the task end when the file appears, their jobs going on.
     type: path
   persistent:
     description: Never gives up on a lost connection while AWS says that the instance runs.

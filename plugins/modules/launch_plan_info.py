@@ -40,6 +40,12 @@ options:
       - The addresses that are to reach the instances by ssh, for instance V(198.51.100.7/32).
       - Without it the profile's C(access.ssh_cidr) counts, and where that is V(auto) the rule is not checked.
     type: str
+  leaving_instance_ids:
+    description:
+      - Instances that are to be left although AWS has not marked them, such as after a rebalance recommendation.
+    type: list
+    elements: str
+    default: []
   tags:
     description:
       - Tags that the caller knows already. They win over the profile's extra tags; those that the plan decides
@@ -280,7 +286,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._experiment import plan, problems, reads
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import crew, plan, problems, reads
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
 
 if TYPE_CHECKING:
@@ -292,6 +298,7 @@ ARGUMENT_SPEC: Params = {
     "aws_profile": {"type": "str", "fallback": (env_fallback, ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"])},
     "experiment": {"type": "str"},
     "caller_cidr": {"type": "str"},
+    "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
     "tags": {"type": "dict", "default": {}},
 }
 
@@ -320,6 +327,7 @@ def make_plan(clients: Clients, profile: Params, params: Params) -> Params:
     """
     experiment = params["experiment"] or profile["experiment"]
     facts = reads.facts(clients, profile, experiment)
+    facts.spot_requests = crew.marked(facts.spot_requests, params["leaving_instance_ids"])
     found = problems.find(problems.Case(profile, experiment, facts))
     if found:
         raise ProblemsFound(experiment, found)

@@ -50,8 +50,8 @@ attributes:
     support: N/A
     description: Its runs launch what is missing.
 notes:
-  - A run gives up on a pool, on capacity and on time as the profile says (C(capacity.wait), C(recovery.max_generations),
-    C(recovery.deadline)); after 10 runs in a row without a new generation the watch gives up.
+  - A run gives up as the profile says (C(capacity.wait), C(recovery.max_generations), C(recovery.deadline)); after 10
+    runs in a row without a new generation the watch gives up.
 seealso:
   - module: experiments.spot.job_wait
   - module: experiments.spot.launch_plan_info

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,12 +34,14 @@ class Watched:
         generation: that of the last run.
         fruitless: runs in a row without a new generation.
         lags: looks in a row at which AWS did not know yet of an interruption that the instance has told of.
+        leaving: instances that are to be left on a recommendation of AWS.
     """
 
     runs: int = 0
     generation: int = 0
     fruitless: int = 0
     lags: int = 0
+    leaving: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,13 +50,14 @@ class Seen:
 
     Attributes:
         status: exit status of the run.
-        noticed: an instance told of its interruption during the run.
+        told: instances that told of an interruption during the run, with the kind of their notice ('' for none: they
+            do not answer any more).
         has_job: the profile has a job, so a run that went well is the end.
         recovery: ``recovery`` of launch_plan_info (do, text, generation).
     """
 
     status: int
-    noticed: bool
+    told: Mapping[str, str]
     has_job: bool
     recovery: Mapping[str, Any]
 
@@ -72,12 +76,14 @@ def after(state: Watched, seen: Seen) -> tuple[Watched, Move]:
     do, text = seen.recovery["do"], seen.recovery["text"]
     if do == "resume":
         return _again(state, int(seen.recovery["generation"]), text)
+    if seen.told and do == "nothing":
+        if state.lags < MAX_LAGS:
+            return replace(state, lags=state.lags + 1), Move(POLL, NOTICE_LAG_S)
+        return state, Move(FAIL, text=f"{', '.join(seen.told)} told of an interruption that AWS knows nothing of")
     if seen.status == 0 and seen.has_job:
         return state, Move(DONE, text="the job is over")
     if seen.status == 0:
         return (state, Move(POLL)) if do == "nothing" else (state, Move(DONE, text=text))
-    if seen.noticed and do == "nothing" and state.lags < MAX_LAGS:
-        return replace(state, lags=state.lags + 1), Move(POLL, NOTICE_LAG_S)
     return state, Move(FAIL, text=f"the run failed, see above{'' if do == 'nothing' else f' ({text})'}")
 
 
@@ -91,7 +97,21 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
     return replace(state, fruitless=state.fruitless + 1, lags=0), Move(RUN, pause, text)
 
 
-def command(interpreter: str, argv: Sequence[str], together: str, resume: bool) -> list[str]:
+def told(text: str) -> dict[str, str]:
+    """What the waits of a run have written: a line an instance, its id and the kind of its notice."""
+    words = (line.split() for line in text.splitlines())
+    return {first: (rest[0] if rest else "") for first, *rest in (one for one in words if one)}
+
+
+def to_leave(state: Watched, found: Mapping[str, str]) -> Watched:
+    """The state with the instances that are to be left although AWS has not marked them: on its recommendation."""
+    advised = {name for name, kind in found.items() if kind == "rebalance"}
+    return replace(state, leaving=tuple(sorted({*state.leaving, *advised})))
+
+
+def command(
+    interpreter: str, argv: Sequence[str], together: str, resume: bool, leaving: Sequence[str] = ()
+) -> list[str]:
     """The command of one run: the one that was typed, with what tells it that somebody watches.
 
     Args:
@@ -99,6 +119,8 @@ def command(interpreter: str, argv: Sequence[str], together: str, resume: bool) 
         argv: the command line that was typed, its program first.
         together: path by which all waits of the run end together.
         resume: whether this is not the first run.
+        leaving: instances that are to be left.
     """
+    lists = ["-e", json.dumps({"spot_told": list(leaving)})] if leaving else []
     extra = {"watch": "false", "spot_watched": together, **({"spot_resume": "true"} if resume else {})}
-    return [interpreter, *argv, *(part for key, value in extra.items() for part in ("-e", f"{key}={value}"))]
+    return [interpreter, *argv, *(part for key, value in extra.items() for part in ("-e", f"{key}={value}")), *lists]

@@ -25,6 +25,14 @@ def requests_by_instance(requests: Iterable[Resource]) -> dict[str, Resource]:
     return {request["InstanceId"]: request for request in requests if request.get("InstanceId")}
 
 
+def marked(requests: Iterable[Resource], instance_ids: Iterable[str]) -> list[Resource]:
+    """Spot requests as if AWS had marked these instances: they are to be left on its recommendation."""
+    wanted = set(instance_ids)
+    others = [request for request in requests if request.get("InstanceId") not in wanted]
+    mark = {"Code": "marked-for-termination", "Message": "left on a rebalance recommendation"}
+    return [*others, *({"InstanceId": name, "State": "active", "Status": mark} for name in sorted(wanted))]
+
+
 def end_of(raw: Resource, requests: dict[str, Resource]) -> status.End:
     """Why an instance ended or is about to, ``alive`` when neither."""
     return status.end_of(raw, requests.get(raw["InstanceId"]))
@@ -40,8 +48,8 @@ def crew(raws: Iterable[Resource], requests: Iterable[Resource] = ()) -> list[Re
     """Pending and running instances that are not leaving, one a rank, in the order of their ranks.
 
     The rank is a tag that an instance keeps for life, so it does not change when another instance is replaced. One that
-    has no tag yet gets the lowest free number, the oldest first. Of two that claim the same rank the older has it. (That
-    is how ec2_fleet numbers them, too.)
+    has no tag yet gets the lowest free number, the oldest first. Of two that claim the same rank the older has it, as
+    with ec2_fleet, which writes the tags.
 
     Returns:
         Instances as :func:`transformations.instance` has them, with ``rank``.

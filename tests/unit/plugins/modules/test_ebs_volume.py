@@ -124,7 +124,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
     original = ebs_volume.Volumes.__init__
-    monkeypatch.setattr(ebs_volume.Volumes, "__init__", lambda self, *args: original(self, *args, clock=made))
+    monkeypatch.setattr(
+        ebs_volume.Volumes, "__init__", lambda self, *args, **more: original(self, *args, clock=made, **more)
+    )
     return made
 
 

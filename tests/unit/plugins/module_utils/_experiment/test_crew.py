@@ -59,6 +59,13 @@ def test_an_instance_with_a_notice_leaves_and_its_rank_is_free(code: str) -> Non
     assert [(one["instance_id"], one["rank"]) for one in crew.leaving(raws, marked)] == [("i-a", 0)]
 
 
+def test_an_instance_may_be_left_without_a_mark_of_aws() -> None:
+    raws = [ranked("i-a", 0), ranked("i-b", 1)]
+    requests = crew.marked([request("i-a"), request("i-b")], ["i-a"])
+    assert ranks(raws, requests) == {"i-b": 1}
+    assert crew.marked([request("i-a")], []) == [request("i-a")]
+
+
 def test_a_dead_instance_does_not_leave_any_more() -> None:
     raws = [ranked("i-a", 0, "terminated")]
     assert crew.leaving(raws, [request("i-a", "instance-terminated-no-capacity", "closed")]) == []

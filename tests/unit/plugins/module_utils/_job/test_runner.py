@@ -283,6 +283,29 @@ def test_stale_container_is_removed_first(engine: Engine) -> None:
     assert calls.index("rm --force spot-exp-job") < next(i for i, call in enumerate(calls) if call.startswith("run"))
 
 
+def test_the_ledger_learns_how_far_the_job_is(engine: Engine) -> None:
+    told = {"start": 0, "step": 7, "of": 10, "unit": "steps"}
+    engine.answer("run", sh=f"echo '{json.dumps(told)}' > {engine.state_dir}/progress.json\n")
+    engine.run()
+    assert engine.last["progress"] == told
+
+
+def test_the_progress_of_a_lost_run_is_kept_with_it_and_not_with_the_next(engine: Engine) -> None:
+    lost = {"state": "running", "finished": None, "exit_code": None}
+    engine.ledger_path.write_text(json.dumps({"runs": [lost]}))
+    (engine.state_dir / "progress.json").write_text('{"start": 3, "step": 5, "of": 10}')
+    engine.run()
+    first, second = engine.ledger["runs"]
+    assert first["progress"] == {"start": 3, "step": 5, "of": 10}
+    assert "progress" not in second
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[1]", '{"step": {"deep": 1}}', '{"secret": "x"}'])
+def test_progress_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "progress.json").write_text(text)
+    assert runner.read_progress(str(tmp_path / "progress.json")) == {}
+
+
 def test_runs_are_kept_and_lost_ones_closed(engine: Engine) -> None:
     lost = {"state": "running", "finished": None, "exit_code": None}
     engine.ledger_path.write_text(json.dumps({"runs": [{"state": "succeeded", "finished": "x"}, lost]}))
