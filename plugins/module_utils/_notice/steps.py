@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from typing import Any, Callable
 
@@ -36,7 +37,8 @@ State = dict[str, Any]
 
 def say(text: str) -> None:
     """One line in the journal."""
-    print(text, flush=True)
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def new_state(notice: dict[str, Any], left: float, volumes: list[dict[str, str]], up: float) -> State:
