@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from .._aws_errors import CAPACITY_CODES, PERMISSION_CODES, QUOTA_CODES
@@ -54,13 +55,19 @@ def refusal_lines(told: Iterable[Refusal], new: Iterable[Refusal], step: Step) -
     fresh = {_identity(refusal): refusal for refusal in new if _identity(refusal) not in known}
     again = len({_identity(refusal) for refusal in new} - set(fresh))
     others = ", asking the others" if step.do is Do.ASK and step.request and fresh else ""
-    lines = [f"{refusal.label}: {reason(refusal)}" for refusal in fresh.values()]
+    lines = [f"{where(refusal)}: {reason(refusal)}" for refusal in fresh.values()]
     lines = [*lines[:-1], lines[-1] + others] if lines else []
     return lines + ([f"{again} pool{'s' if again > 1 else ''} refused again"] if again else [])
 
 
 def _identity(refusal: Refusal) -> tuple[str, str]:
     return (refusal.label, refusal.code)
+
+
+def where(refusal: Refusal) -> str:
+    """Return what refused in few words: the subnet only where the zone is not known."""
+    pool = refusal.pool
+    return replace(refusal, pool=replace(pool, subnet_id="") if pool and pool.zone else pool).label
 
 
 def reason(refusal: Refusal) -> str:

@@ -559,8 +559,8 @@ def test_progress_is_told_in_a_file_as_it_happens(run: Module, wire: Wire, tmp_p
     run(wait_timeout=260, cooldown=40, progress_file=str(tmp_path / "progress"), **PRESENT)
 
     assert (tmp_path / "progress").read_text().splitlines() == [
-        "g5.xlarge in us-east-1a (subnet-1): no capacity (InsufficientInstanceCapacity), asking the others",
-        "g4dn.xlarge in us-east-1b (subnet-2): no capacity (InsufficientInstanceCapacity)",
+        "g5.xlarge in us-east-1a: no capacity (InsufficientInstanceCapacity), asking the others",
+        "g4dn.xlarge in us-east-1b: no capacity (InsufficientInstanceCapacity)",
         "waiting 40 s, 4:20 left",
         "launched 1 of 1: i-1 g5.xlarge us-east-1a",
     ]

@@ -11,7 +11,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._fleet import pro
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.plan import Do, Step
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.values import Instance, Pool, Refusal, Request
 
-A = Pool("p3.2xlarge", "", "us-east-1a")
+A = Pool("p3.2xlarge", "subnet-1", "us-east-1a")
 B = Pool("p3.2xlarge", "", "us-east-1b")
 ASK = Step(Do.ASK, Request((B,), 1))
 FAIL = Step(Do.FAIL)
@@ -47,6 +47,12 @@ def no(pool: Pool | None, code: str = "InsufficientInstanceCapacity", market: st
             [no(A, market="on-demand")],
             FAIL,
             ["p3.2xlarge in us-east-1a, on-demand: no capacity (InsufficientInstanceCapacity)"],
+        ),
+        (
+            [],
+            [no(Pool("p3.2xlarge", "subnet-1"))],
+            FAIL,
+            ["p3.2xlarge in subnet-1: no capacity (InsufficientInstanceCapacity)"],
         ),
         ([], [no(None, "InternalError")], FAIL, ["all pools: refused (InternalError)"]),
         ([], [no(A, "UnauthorizedOperation")], FAIL, ["p3.2xlarge in us-east-1a: not allowed (UnauthorizedOperation)"]),
