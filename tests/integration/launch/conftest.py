@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -41,12 +42,25 @@ class User:
     env: dict[str, str]
     typed: list[str] = field(default_factory=list)
 
-    def start(self, verb: str, *args: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, verb: str, *args: str, env: dict[str, str] | None = None, output: Path | None = None
+    ) -> subprocess.Popen[str]:
         command = [str(Path(sys.executable).parent / "ansible-playbook"), str(ROOT / f"{verb}.yml"), *args]
-        return subprocess.Popen(
-            command, cwd=self.folder, env=self.env | (env or {}), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+        with output.open("w") if output else contextlib.nullcontext(subprocess.PIPE) as out:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=self.env | (env or {}), text=True,
+                stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def ssh(self, instance: str, experiment: str, command: str) -> str:
+        """A command on an instance, by the key and the known hosts that a launch leaves behind."""
+        found = self.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+        folder = Path(self.env["HOME"]) / ".ssh/experiments.spot"
+        options = [f"HostKeyAlias={instance}", f"UserKnownHostsFile={folder}/known_hosts", "StrictHostKeyChecking=yes"]
+        options += ["IdentitiesOnly=yes", "BatchMode=yes", "ConnectTimeout=5", "ControlPath=none", "LogLevel=ERROR"]
+        argv = ["ssh", "-i", str(folder / experiment), *(part for one in options for part in ("-o", one))]
+        argv += [f"admin@{found['PublicIpAddress']}", command]
+        return subprocess.run(argv, env=self.env, capture_output=True, text=True, check=True, timeout=120).stdout
 
     def play(self, verb: str, *args: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
         """Types `ansible-playbook VERB.yml ARGS` and returns what was printed."""
