@@ -197,10 +197,11 @@ def absent(events: Any, params: dict[str, Any], check: bool) -> dict[str, Any]:
     Raises:
         ApiError: a call failed.
     """
-    before = look(events, params["name"])
+    name = params["name"]
+    before = look(events, name)
     if before and not check:
-        remove(events, params["name"], before)
-    return {"changed": before is not None, "rule": {}, "diff": {"before": plan.told(params["name"], before), "after": {}}}
+        remove(events, name, before)
+    return {"changed": before is not None, "rule": {}, "diff": {"before": plan.told(name, before), "after": {}}}
 
 
 def present(events: Any, params: dict[str, Any], check: bool) -> dict[str, Any]:
