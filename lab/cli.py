@@ -329,6 +329,7 @@ def environment(slot: Slot, environ: Mapping[str, str]) -> list[str]:
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "EXPERIMENTS_SPOT_SSH_CIDR": f"{slot.gateway}/32",
+        "EXPERIMENTS_SPOT_INSTANCE_ENDPOINT_URL": slot.endpoint.replace("127.0.0.1", slot.gateway),
     }
     lines = [f"export {key}={value}" for key, value in values.items()]
     return [*lines, "unset AWS_PROFILE AWS_SESSION_TOKEN", *no_proxy(environ)]

@@ -19,11 +19,10 @@ description:
   - Runs on the controller. For the same on the instance, see M(experiments.spot.ebs_mount).
 options:
   instance_id:
-    description: ID of the instance.
+    description: ID of the instance. Without it the volumes are only made.
     type: str
-    required: true
   zone:
-    description: Availability Zone of the instance.
+    description: Availability Zone of the instance and of the volumes.
     type: str
     required: true
   experiment:
@@ -368,14 +367,14 @@ def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         volumes = [effects.do(step) for step in steps]
         for volume in volumes:
             diff["after"][volume["name"]].update(volume_id=volume["volume_id"], device=volume["device"])
-    return {"changed": any(step.attach for step in steps), "volumes": volumes, "diff": diff}
+    return {"changed": any(step.attach or step.found is None for step in steps), "volumes": volumes, "diff": diff}
 
 
 def main() -> None:
     """Entry point."""
     module = AnsibleAWSModule(
         argument_spec={
-            "instance_id": {"type": "str", "required": True},
+            "instance_id": {"type": "str", "default": ""},
             "zone": {"type": "str", "required": True},
             "experiment": {"type": "str", "required": True},
             "rank": {"type": "int", "default": 0},
@@ -392,7 +391,7 @@ def main() -> None:
     except VolumeError as error:
         module.fail_json(msg=str(error))
     except ApiError as error:
-        what = f"make or attach the volumes of {module.params['instance_id']} ({error.action})"
+        what = f"make or attach the volumes of {module.params['instance_id'] or 'the experiment'} ({error.action})"
         module.fail_json(msg=_aws_errors.explain(error.error, what))
 
 

@@ -96,6 +96,11 @@ pending:
   type: list
   elements: str
   sample: ["i-0123456789abcdef0", "sg-0123456789abcdef0"]
+bucket:
+  description: The bucket from which instances of the recovery mode C(self) set themselves up, empty for none.
+  returned: always
+  type: str
+  sample: s3://my-bucket/experiments
 kept:
   description: Volumes that stay, as in RV(experiments.spot.experiment_info#module:experiments[].volumes).
   returned: always
@@ -145,6 +150,7 @@ def remove(clients: Clients, params: dict[str, Any], check_mode: bool) -> tuple[
         "terminating": decided.terminating,
         "pending": done.pending,
         "kept": decided.kept,
+        "bucket": teardown.bucket(found),
         "failures": done.failures,
         "diff": {"before": "".join(f"{one}\n" for one in before), "after": "".join(f"{one}\n" for one in after)},
     }, decided

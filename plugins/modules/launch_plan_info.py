@@ -223,6 +223,11 @@ key_name:
   returned: success
   type: str
   sample: spot-digits
+keeping_fleet_ids:
+  description: Ids of the experiment's fleets that replace what is lost (recovery mode C(self)).
+  returned: success
+  type: list
+  elements: str
 security_group_ids:
   description: Ids of the security groups; empty while the experiment's own one is still to be made.
   returned: success

@@ -49,7 +49,8 @@ def read(ec2: Any, target: Target, wanted: list[Resource]) -> Facts:
     """
     ids = [one["volume_id"] for one in wanted if one.get("volume_id")]
     own = own_volumes(ec2, target) if len(ids) < len(wanted) else []
-    return Facts(own, volumes_by_id(ec2, ids), volumes_here(ec2, target.instance_id))
+    here = volumes_here(ec2, target.instance_id) if target.instance_id else []
+    return Facts(own, volumes_by_id(ec2, ids), here)
 
 
 @calls("ec2:CreateVolume")

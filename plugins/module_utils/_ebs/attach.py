@@ -29,7 +29,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Target:
-    """The instance and what ties volumes to it."""
+    """The instance ('' for none: then volumes are only made) and what ties volumes to it."""
 
     instance_id: str
     zone: str
@@ -142,7 +142,7 @@ def plan(wanted: list[Resource], target: Target, facts: Facts) -> list[Step]:
         found = find(one, target, facts)
         attached = found is not None and target.instance_id in holders(found)
         device = _attached_as(found, target) if found and attached else one.get("device") or next(free, "")
-        steps.append(Step(one, found, device, not attached))
+        steps.append(Step(one, found, device, bool(target.instance_id) and not attached))
     return steps
 
 
@@ -156,9 +156,13 @@ def next_device(taken: dict[str, str]) -> str:
     return next((name for name in DEVICE_NAMES if name not in taken), "")
 
 
-def token(wanted: Resource, target: Target, attempt: str) -> str:
-    """Client token: the same for two runs at once (same attempt), another one for another instance."""
-    parts = [target.experiment, key_of(wanted), str(target.rank), target.instance_id, attempt]
+def token(wanted: Resource, target: Target, attempt: str, generation: str = "") -> str:
+    """Client token: the same for two runs at once (same attempt), another one for another instance.
+
+    Without an instance another one for another zone and generation, since AWS refuses a token with other arguments.
+    """
+    holder = target.instance_id or f"{target.zone} {generation}"
+    parts = [target.experiment, key_of(wanted), str(target.rank), holder, attempt]
     return "spot-volume-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:40]
 
 
@@ -172,7 +176,7 @@ def creation(wanted: Resource, target: Target, tags: dict[str, str], attempt: st
         "AvailabilityZone": target.zone,
         "VolumeType": wanted.get("type") or "gp3",
         "Encrypted": True if wanted.get("encrypted") is None else wanted["encrypted"],
-        "ClientToken": token(wanted, target, attempt),
+        "ClientToken": token(wanted, target, attempt, str(tags.get("spot:generation"))),
         "TagSpecifications": [
             {"ResourceType": "volume", "Tags": [{"Key": key, "Value": str(all_tags[key])} for key in sorted(all_tags)]}
         ],

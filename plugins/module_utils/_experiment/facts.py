@@ -51,6 +51,8 @@ class Facts:
     launch_templates: list[Resource] = field(default_factory=list)
     """Each with its default version's data under ``Data``."""
     key_file: KeyFile | None = None
+    instance_endpoint: str = ""
+    """URL of an API that is not AWS's, as the instances see it."""
     notes: list[str] = field(default_factory=list)
 
 

@@ -13,6 +13,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .._self import userdata
 from . import cost, crew, history, recovery, transformations
 
 if TYPE_CHECKING:
@@ -66,6 +67,20 @@ def recovery_decision(profile: Profile, facts: Facts, now: datetime | None = Non
         "ranks": [loss.rank for loss in decision.losses],
         "generation": decision.generation,
     }
+
+
+def is_self(profile: Profile) -> bool:
+    """Whether instances set themselves up and a fleet replaces them (recovery mode `self`)."""
+    return bool(profile["recovery"]["mode"] == "self")
+
+
+def keeping_fleets(facts: Facts) -> list[Resource]:
+    """Fleets of the experiment that replace what is lost. Source: EC2 API FleetData, FleetStateCode."""
+    return [
+        raw
+        for raw in facts.fleets
+        if raw.get("Type") == "maintain" and raw["FleetState"] in ("submitted", "active", "modifying")
+    ]
 
 
 def _generation(profile: Profile, facts: Facts) -> int:
@@ -247,6 +262,7 @@ def tags(profile: Profile, experiment: str, facts: Facts, known: dict[str, str])
         "spot:generation": str(_generation(profile, facts)),
         "spot:job": (profile["job"] or {}).get("name") or "",
         "spot:user": profile["access"]["remote_user"],
+        **({"spot:bucket": profile["recovery"]["bucket"]} if is_self(profile) else {}),
     }
 
 
@@ -318,6 +334,9 @@ def launch_template_data(profile: Profile, experiment: str, facts: Facts, wanted
             {"ResourceType": kind, "Tags": transformations.tag_list(wanted_tags)} for kind in TAGGED_AT_LAUNCH
         ],
     }
+    if is_self(profile):
+        bucket, region = profile["recovery"]["bucket"], profile["region"] or facts.region
+        data["UserData"] = userdata.encoded(userdata.config(bucket, experiment, region, facts.instance_endpoint))
     if access["instance_profile"]:
         kind = "Arn" if access["instance_profile"].startswith("arn:") else "Name"
         data["IamInstanceProfile"] = {kind: access["instance_profile"]}
@@ -383,7 +402,7 @@ def todo(profile: Profile, facts: Facts, cidr: str | None, template_exists: bool
 
     Nothing but the address rule matters once all instances run, so a launch that is complete asks for nothing else.
     """
-    fleet = bool(missing_ranks(profile, facts))
+    fleet = bool(missing_ranks(profile, facts)) and not (is_self(profile) and keeping_fleets(facts))
     return {
         "key_pair": fleet and own_key(profile) and (facts.key_pair is None or not same_key(facts)),
         "security_group": _group_missing(profile, facts, cidr),
@@ -442,6 +461,7 @@ def make(
         "vpc_id": vpc_id(profile, facts),
         "pools": ranked,
         "instances": instances,
+        "keeping_fleet_ids": [raw["FleetId"] for raw in keeping_fleets(facts)],
         "leaving": leaving,
         "former_instance_ids": former_instance_ids(facts),
         "recovery": recovery_decision(profile, facts),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
+from .._self import userdata
 from . import crew, plan, successors, transformations
 
 if TYPE_CHECKING:
@@ -473,8 +474,19 @@ def _tag(key: str, value: str) -> list[str]:
     return []
 
 
+def instance_endpoint(case: Case) -> list[str]:
+    """Instances that set themselves up must reach an API that is not AWS's."""
+    url = case.facts.instance_endpoint
+    if case.profile["recovery"]["mode"] != "self" or not userdata.is_loopback(url):
+        return []
+    return [
+        f"recovery.mode self: instances cannot reach {url}, which means this machine; set "
+        f"{userdata.ENDPOINT_VARIABLE} to the address under which they reach it"
+    ]
+
+
 LAUNCH_CHECKS = (types, type_abilities, zones, subnets, public_address, pools, quotas, image, key_pair, key_file)
-ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags)
+ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags, instance_endpoint)
 
 
 def find(case: Case) -> list[str]:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
+from .._self import userdata
 from . import api, keys, plan, problems, transformations
 from .facts import Facts
 from .summary import Found, Prices
@@ -54,6 +56,7 @@ def facts(clients: Clients, profile: Profile, experiment: str) -> Facts:
     }
     answers, errors = api.gather(reads)
     found = _facts(clients.region, profile, answers, _notes(errors))
+    found.instance_endpoint = userdata.instance_endpoint(os.environ)
     if problems.not_offered(profile["capacity"]["instance_types"], found.offered):
         found.region_types = _region_types(clients)
     return found

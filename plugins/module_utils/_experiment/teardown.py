@@ -134,6 +134,13 @@ def _foreign(experiment: str, named: list[Resource], removal: Removal) -> None:
     ]
 
 
+def bucket(found: Found) -> str:
+    """The bucket that the experiment uses, as its tags say, '' for none."""
+    kinds = (found.launch_templates, found.instances, found.volumes, found.security_groups, found.key_pairs)
+    named = [transformations.tags_of(raw).get("spot:bucket", "") for kind in kinds for raw in kind]
+    return next(filter(None, named), "")
+
+
 def lines(found: Found, gone: list[str]) -> list[str]:
     """What exists of an experiment, one line a resource, without what is gone. For the diff."""
     kinds = [

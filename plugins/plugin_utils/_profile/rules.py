@@ -138,6 +138,26 @@ def on_demand(checked: Checked) -> None:
         )
 
 
+def self_recovery(checked: Checked) -> None:
+    """What instances that set themselves up need."""
+    recovery, access = checked.profile["recovery"], checked.profile["access"]
+    if not checked.complete or not all(checked.ok("recovery", key) for key in ("mode", "bucket")):
+        return
+    if recovery["mode"] != "self":
+        if recovery["bucket"]:
+            checked.report(("recovery", "bucket"), "it goes only with recovery.mode self", "remove it")
+        return
+    if not recovery["bucket"]:
+        what = "it is missing, and with mode self instances set themselves up from there"
+        checked.report(("recovery", "bucket"), what, "give a bucket of yours, s3://BUCKET/PREFIX")
+    if not access["instance_profile"] and checked.ok("access", "instance_profile"):
+        what = "it is missing, and with recovery.mode self instances attach their volumes themselves"
+        checked.report(("access", "instance_profile"), what, "name a role with the policy of docs/self.md")
+    if checked.ok("capacity", "count") and checked.profile["capacity"]["count"] > 1:
+        what = "recovery.mode self runs one instance in this version"
+        checked.report(("capacity", "count"), what, "use 1, or recovery.mode controller")
+
+
 def ssh_cidr(checked: Checked) -> None:
     """IPv4 network, and not the whole Internet by accident."""
     access = checked.profile["access"]
@@ -400,6 +420,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     region_form,
     max_price,
     on_demand,
+    self_recovery,
     ssh_cidr,
     key_pair,
     volume_names,

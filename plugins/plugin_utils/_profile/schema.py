@@ -429,10 +429,17 @@ JOB = {
 RECOVERY = {
     "mode": Key(
         "text",
-        "Who asks again for what AWS took: controller is your machine (resume.yml, launch.yml -e watch=true, or an "
-        "event rule), none is nobody.",
+        "Who asks again for what AWS took: controller is your machine (resume.yml, launch.yml -e watch=true or an "
+        "event rule), self a fleet of AWS whose instances set themselves up, none nobody.",
         "controller",
-        choices=("controller", "none"),
+        choices=("controller", "self", "none"),
+    ),
+    # Source: S3 user guide, "General purpose bucket naming rules".
+    "bucket": Key(
+        "text",
+        "S3 bucket, and a prefix if you like, from which instances set themselves up; goes with mode self.",
+        pattern=r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?",
+        form="s3://BUCKET or s3://BUCKET/PREFIX",
     ),
     "max_generations": Key(
         "int",

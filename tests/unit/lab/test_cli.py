@@ -54,6 +54,7 @@ def test_environment_is_all_a_tool_needs():
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:5601" in lines
     assert "export AWS_DEFAULT_REGION=us-east-1" in lines
     assert "export EXPERIMENTS_SPOT_SSH_CIDR=10.201.0.1/32" in lines
+    assert "export EXPERIMENTS_SPOT_INSTANCE_ENDPOINT_URL=http://10.201.0.1:5601" in lines
     assert lines[-1] == "unset AWS_PROFILE AWS_SESSION_TOKEN"
 
 
