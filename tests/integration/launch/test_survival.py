@@ -247,6 +247,12 @@ def test_bounds_of_recovery(training: User) -> None:
     assert training.alive("bounded") == []
 
 
+def data_volumes(user: User, experiment: str) -> list[str]:
+    wanted = {"tag:spot:experiment": experiment, "tag-key": "spot:volume"}
+    filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+    return [volume["VolumeId"] for volume in user.client().describe_volumes(Filters=filters)["Volumes"]]
+
+
 def kill_all(mark: str) -> None:
     """SIGKILL for all processes that have this word in their environment."""
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -290,7 +296,7 @@ def test_a_controller_killed_at_random_moments_leaves_one_set_of_instances(train
         (row,) = training.status("-e", f"experiment=kill{number}")
         assert (row["instance_id"], row["rank"]) == (another, 0)
         assert "/data" in training.ssh(another, f"kill{number}", "findmnt -n -o TARGET /data")
-        assert len(training.tagged(f"kill{number}")["volume"]) == 1
+        assert len(data_volumes(training, f"kill{number}")) == 1
     training.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
     for number in range(5):
         assert training.tagged(f"kill{number}") == {}
