@@ -19,7 +19,8 @@ import boto3
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-LAB_NAME = "wholerun"
+# One lab a pytest-xdist worker.
+LAB_NAME = "-".join(["wholerun", *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])])
 
 
 def lab(*args: str) -> str:

@@ -12,7 +12,8 @@ import pytest
 
 from .conftest import User
 
-pytestmark = pytest.mark.lab
+# The tests follow each other, so they stay on one worker.
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("launch")]
 
 DEMO = ("-e", "profile=lab")
 
