@@ -24,6 +24,7 @@ options:
       - In this module the named profile of the AWS credentials is O(aws_profile).
     type: dict
     required: true
+    aliases: []
   aws_profile:
     description: A named AWS profile to use for the credentials, the option C(profile) of the modules of amazon.aws.
     type: str

@@ -43,7 +43,7 @@ class Past:
 def past(fleets: Iterable[Resource], raws: Iterable[Resource], requests: Iterable[Resource], now: datetime) -> Any:
     """The newest event of each place as ``{(type, subnet): Past}``."""
     events = [*_refusals(fleets, now), *_taken(raws, requests, now)]
-    return {place: event for place, event in sorted(events, key=lambda one: -one[1].seconds)}
+    return dict(sorted(events, key=lambda one: -one[1].seconds))
 
 
 def _refusals(fleets: Iterable[Resource], now: datetime) -> Iterable[tuple[Place, Past]]:
