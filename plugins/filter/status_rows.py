@@ -63,7 +63,18 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
     if job is None or job.get("unreachable"):
         return "(unreachable)"
     state = job.get("state") or "none"
-    return f"{state} ({job['exit_code']})" if state == "failed" and job.get("exit_code") is not None else state
+    if state == "failed" and job.get("exit_code") is not None:
+        return f"{state} ({job['exit_code']})"
+    notes = [_progress(job) if state == "running" else "", "AWS takes it" if instance.get("leaving") else ""]
+    return ", ".join(filter(None, [state, *notes]))
+
+
+def _progress(job: dict[str, Any]) -> str:
+    """How far a job is that tells it, in percent."""
+    told = job.get("progress") or {}
+    step, total = told.get("step"), told.get("of")
+    numbers = isinstance(step, (int, float)) and isinstance(total, (int, float))
+    return f"{100 * step / total:.0f} %" if numbers and total > 0 else ""
 
 
 def _volumes(volumes: list[dict[str, Any]]) -> str:
@@ -90,7 +101,7 @@ def status_rows(
                     "age": _age(instance.get("launch_time"), now),
                     "price": instance.get("price"),
                     "cost_so_far": instance.get("cost_so_far"),
-                    "generation": experiment.get("generation"),
+                    "generation": instance.get("generation") or experiment.get("generation"),
                 }
             )
         if not experiment.get("instances"):

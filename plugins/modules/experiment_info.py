@@ -162,9 +162,12 @@ experiments:
           type: int
           sample: 1
         rank:
-          description: Its rank among the running instances of the newest generation, null for any other.
+          description: Its rank, which it keeps for life; null for one that does not work for the experiment (any more).
           type: int
           sample: 0
+        leaving:
+          description: Whether AWS has announced to take it.
+          type: bool
         key_name:
           description: Name of its key pair.
           type: str

@@ -121,6 +121,13 @@ image:
   description: Image of the run.
   type: str
   returned: success
+progress:
+  description:
+    - How far the run is, as the job told in C(progress.json) of its state directory - C(start) (the step it went on
+      after), C(step), C(of) and C(unit); null when it tells nothing.
+  type: dict
+  returned: success
+  sample: {"start": 0, "step": 45, "of": 100, "unit": "steps"}
 generation:
   description: Generation of the run.
   type: int

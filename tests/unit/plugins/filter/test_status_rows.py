@@ -41,6 +41,19 @@ def test_failed_job_tells_its_exit_code() -> None:
     assert row["job_state"] == "failed (3)"
 
 
+def test_a_job_that_tells_how_far_it_is() -> None:
+    job = {"state": "running", "exit_code": None, "progress": {"start": 0, "step": 45, "of": 100}}
+    assert status_rows([experiment()], {"i-1": job}, NOW)[0]["job_state"] == "running, 45 %"
+    for told in ({}, {"step": "x", "of": 3}, {"step": 1, "of": 0}, None):
+        assert status_rows([experiment()], {"i-1": job | {"progress": told}}, NOW)[0]["job_state"] == "running"
+
+
+def test_an_instance_that_aws_takes() -> None:
+    taken = experiment(instances=[instance(leaving=True, generation=2)])
+    (row,) = status_rows([taken], {"i-1": {"state": "interrupted", "exit_code": 143}}, NOW)
+    assert (row["job_state"], row["generation"]) == ("interrupted, AWS takes it", 2)
+
+
 def test_host_that_does_not_answer() -> None:
     assert status_rows([experiment()], {}, NOW)[0]["job_state"] == "(unreachable)"
     assert status_rows([experiment()], {"i-1": {"unreachable": True}}, NOW)[0]["job_state"] == "(unreachable)"
