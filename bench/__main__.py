@@ -1,4 +1,7 @@
-"""`make bench`: measures on the lab, prints a table, keeps the raw numbers in bench/results/."""
+"""`make bench`: measures on the lab, prints tables, keeps the raw numbers in bench/results/.
+
+`python -m bench overhead` and `python -m bench recovery` do one half; see `python -m bench recovery --help`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import time
 from datetime import date
 from typing import Any
 
-from bench import overhead
+from bench import overhead, recovery
 from bench.user import ROOT, User, user
 
 PAIRS = 3
@@ -59,7 +62,7 @@ def demos() -> list[float]:
     return seconds
 
 
-def main() -> int:
+def provisioning() -> int:
     """Measures, prints, keeps; exit status 1 when a limit is passed."""
     with user() as one:
         pairs = [(overhead.product(one, number), overhead.script(one, number)) for number in range(PAIRS)]
@@ -87,5 +90,13 @@ def main() -> int:
     return int(any(figures[name] > LIMITS[name] for name in figures))
 
 
+def main(argv: list[str]) -> int:
+    """One half or both."""
+    halves = {"overhead": provisioning, "recovery": lambda: recovery.main(argv[1:])}
+    if argv and argv[0] not in halves:
+        raise SystemExit(f"there are {' and '.join(halves)}, not {argv[0]}")
+    return max(halves[name]() for name in (argv[:1] or halves))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

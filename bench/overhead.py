@@ -93,7 +93,7 @@ def ssh_command(user: User, experiment: str, instance: dict[str, Any]) -> list[s
     """Ssh with the verified host key and a fresh connection; its last word is the address."""
     folder = user.folder / ".ssh/experiments.spot"
     return [
-        "ssh", "-o", "BatchMode=yes", "-o", f"HostKeyAlias={instance['InstanceId']}",
+        "ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o", f"HostKeyAlias={instance['InstanceId']}",
         "-o", f"UserKnownHostsFile={folder}/known_hosts", "-i", f"{folder}/{experiment}",
         f"admin@{instance['PublicIpAddress']}",
     ]  # fmt: skip
@@ -104,6 +104,20 @@ def first_line_of_job(user: User, experiment: str) -> float:
     journal = ["sudo", "journalctl", "-u", "experiments-spot-job", "-o", "short-unix", "--no-pager"]
     ssh = ssh_command(user, experiment, find(client(user), experiment))
     text = subprocess.run([*ssh, *journal], capture_output=True, text=True, check=True).stdout
-    lines = text.splitlines()
-    running = next(number for number, line in enumerate(lines) if "experiments-spot: running " in line)
-    return float(lines[running + 1].split()[0])
+    return first_word(text)
+
+
+def first_word(journal: str) -> float:
+    """When a job said its first word, seconds since the epoch.
+
+    Args:
+        journal: of the job's unit, with the output `short-unix`.
+
+    Raises:
+        ValueError: it has not said anything.
+    """
+    lines = journal.splitlines()
+    for running, first in zip(lines, lines[1:]):
+        if "experiments-spot: running " in running:
+            return float(first.split()[0])
+    raise ValueError("the job has not said anything")
