@@ -232,7 +232,9 @@ class Watcher:
         pauses = backoff(1, 15, 2)
         while True:
             try:
-                view = parse_poll(self.remote.read(poll_command(self.view.ledger, self._window(), bool(self.view.notice))))
+                view = parse_poll(
+                    self.remote.read(poll_command(self.view.ledger, self._window(), bool(self.view.notice)))
+                )
                 if view.known and self.view.ledger != view.ledger:
                     view = parse_poll(self.remote.read(poll_command(view.ledger)))
                 return view

@@ -73,8 +73,9 @@ def _progress(job: dict[str, Any]) -> str:
     """How far a job is that tells it, in percent."""
     told = job.get("progress") or {}
     step, total = told.get("step"), told.get("of")
-    numbers = isinstance(step, (int, float)) and isinstance(total, (int, float))
-    return f"{100 * step / total:.0f} %" if numbers and total > 0 else ""
+    if not isinstance(step, (int, float)) or not isinstance(total, (int, float)) or total <= 0:
+        return ""
+    return f"{100 * step / total:.0f} %"
 
 
 def _volumes(volumes: list[dict[str, Any]]) -> str:

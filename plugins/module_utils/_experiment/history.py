@@ -19,7 +19,7 @@ from . import crew
 
 Resource = dict[str, Any]
 Place = tuple[str, str]
-"""Instance type and subnet."""
+"""Instance type and subnet, or instance type and zone."""
 
 REFUSED_S = 180.0
 TAKEN_S = 600.0
@@ -41,7 +41,7 @@ class Past:
 
 
 def past(fleets: Iterable[Resource], raws: Iterable[Resource], requests: Iterable[Resource], now: datetime) -> Any:
-    """The newest event of each place as ``{(type, subnet): Past}``."""
+    """The newest event of each place as ``{(type, subnet) or (type, zone): Past}``."""
     events = [*_refusals(fleets, now), *_taken(raws, requests, now)]
     return dict(sorted(events, key=lambda one: -one[1].seconds))
 
@@ -68,7 +68,8 @@ def _taken(raws: Iterable[Resource], requests: Iterable[Resource], now: datetime
     for raw in raws:
         end = crew.end_of(raw, known)
         when = ((known.get(raw["InstanceId"]) or {}).get("Status") or {}).get("UpdateTime")
-        # A dead instance has no subnet any more in some answers; then its zone cannot be told from its subnet either.
-        if end.kind in ("interrupted", "doomed") and isinstance(when, datetime) and raw.get("SubnetId"):
+        # A dead instance has no subnet any more.
+        zone = (raw.get("Placement") or {}).get("AvailabilityZone")
+        if end.kind in ("interrupted", "doomed") and isinstance(when, datetime) and zone:
             seconds = max((now - when).total_seconds(), 0.0)
-            yield (raw["InstanceType"], raw["SubnetId"]), Past(end.code, seconds, seconds < TAKEN_S)
+            yield (raw["InstanceType"], zone), Past(end.code, seconds, seconds < TAKEN_S)

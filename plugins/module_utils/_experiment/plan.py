@@ -187,7 +187,7 @@ def pools(profile: Profile, facts: Facts, now: datetime | None = None) -> list[R
     moment = now or datetime.now(timezone.utc)
     events = history.past(facts.fleets, facts.instances, facts.spot_requests, moment)
     found = [
-        {**pool, **_past(events.get((pool["instance_type"], pool["subnet_id"])))}
+        {**pool, **_past([events.get((pool["instance_type"], pool[place])) for place in ("subnet_id", "zone")])}
         for pool in all_pools(profile, facts)
         if limit is None or (pool["price"] or 0) <= limit
     ]
@@ -204,10 +204,15 @@ def pools(profile: Profile, facts: Facts, now: datetime | None = None) -> list[R
     )
 
 
-def _past(event: history.Past | None) -> Resource:
-    if event is None:
+def _past(events: list[history.Past | None]) -> Resource:
+    known = [event for event in events if event is not None]
+    if not known:
         return {"cooling": False, "last_refusal": None}
-    return {"cooling": event.cooling, "last_refusal": f"{event.code}, {event.seconds / 60:.0f} min ago"}
+    event = min(known, key=lambda one: one.seconds)
+    return {
+        "cooling": any(one.cooling for one in known),
+        "last_refusal": f"{event.code}, {event.seconds / 60:.0f} min ago",
+    }
 
 
 def all_pools(profile: Profile, facts: Facts) -> list[Resource]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
 from .._self import userdata
+from .._spot import api as spot_api
 from . import api, keys, plan, problems, transformations
 from .facts import Facts
 from .summary import Found, Prices
@@ -245,6 +246,8 @@ def found(clients: Clients, experiment: str | None) -> Found:
     fleets = [tag["ResourceId"] for tag in answers["tags"] if tag["ResourceType"] == "fleet"]
     if fleets:
         more["fleets"] = lambda: api.fleets_by_id(clients("ec2"), fleets)
+    if any(tag["ResourceType"] == "spot-fleet-request" for tag in answers["tags"]):
+        more["spot_fleets"] = lambda: spot_api.spot_fleets(clients("ec2"))
     holders = [raw["InstanceId"] for raw in answers["instances"] if raw["State"]["Name"] not in transformations.GONE]
     if holders:
         more["attached"] = lambda: api.attached_volumes(clients("ec2"), holders)

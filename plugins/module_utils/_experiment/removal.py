@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
+from .._spot import api as spot_api
 from . import api
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ def _targets(ec2: Any, removal: Removal) -> dict[str, tuple[list[str], Callable[
         targets[f"delete fleet {', '.join(removal.fleets)}"] = (
             removal.fleets,
             partial(api.delete_fleets, ec2, removal.fleets),
+        )
+    if removal.spot_fleets:
+        targets[f"cancel Spot Fleet request {', '.join(removal.spot_fleets)}"] = (
+            removal.spot_fleets,
+            partial(spot_api.cancel_spot_fleets, ec2, removal.spot_fleets, terminate=True),
         )
     for key_id, key_name in removal.key_pairs.items():
         targets[f"delete key pair {key_name}"] = ([key_id], partial(api.delete_key_pair, ec2, key_name))

@@ -25,6 +25,7 @@ SEEN_ELSEWHERE = frozenset(
         "key-pair",
         "launch-template",
         "fleet",
+        "spot-fleet-request",
         "spot-instances-request",
         "network-interface",
         "security-group-rule",
@@ -46,6 +47,8 @@ class Found:
     key_pairs: list[Resource] = field(default_factory=list)
     launch_templates: list[Resource] = field(default_factory=list)
     fleets: list[Resource] = field(default_factory=list)
+    spot_fleets: list[Resource] = field(default_factory=list)
+    """Spot Fleet requests of the region, read only when some carry the tag."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,16 @@ def experiments(found: Found, prices: Prices, now: datetime, include_terminated:
 def split(found: Found) -> dict[str, Found]:
     """What was read, by experiment."""
     parts: dict[str, Found] = defaultdict(Found)
-    for kind in ("instances", "spot_requests", "volumes", "security_groups", "key_pairs", "launch_templates", "fleets"):
+    for kind in (
+        "instances",
+        "spot_requests",
+        "volumes",
+        "security_groups",
+        "key_pairs",
+        "launch_templates",
+        "fleets",
+        "spot_fleets",
+    ):
         for resource in getattr(found, kind):
             getattr(parts[experiment_of(resource)], kind).append(resource)
     for tag in found.tags:
@@ -111,7 +123,13 @@ def summary(name: str, found: Found, prices: Prices, now: datetime, include_term
         "launch_templates": [
             {"name": raw["LaunchTemplateName"], "id": raw["LaunchTemplateId"]} for raw in found.launch_templates
         ],
-        "fleets": [{"fleet_id": raw["FleetId"], "state": raw["FleetState"]} for raw in standing_fleets(found)],
+        "fleets": [
+            *({"fleet_id": raw["FleetId"], "state": raw["FleetState"]} for raw in standing_fleets(found)),
+            *(
+                {"fleet_id": raw["SpotFleetRequestId"], "state": raw["SpotFleetRequestState"]}
+                for raw in standing_spot_fleets(found)
+            ),
+        ],
         "others": [
             {"type": tag["ResourceType"], "id": tag["ResourceId"]}
             for tag in found.tags
@@ -213,3 +231,9 @@ def _volume(one: Resource, ours: bool) -> Resource:
 def standing_fleets(found: Found) -> list[Resource]:
     """Fleets that are not deleted yet. Source: EC2 API FleetStateCode."""
     return [raw for raw in found.fleets if not raw["FleetState"].startswith("deleted")]
+
+
+def standing_spot_fleets(found: Found) -> list[Resource]:
+    """Spot Fleet requests that may still launch, or have instances. Source: EC2 API BatchState."""
+    over = ("cancelled", "failed", "cancelled_terminating")
+    return [raw for raw in found.spot_fleets if raw["SpotFleetRequestState"] not in over]

@@ -29,6 +29,7 @@ class Removal:
         instances: ids to terminate.
         terminating: ids that are to be terminated now or are on their way already.
         fleets: ids of fleet records to delete.
+        spot_fleets: ids of Spot Fleet requests to cancel.
         key_pairs: key pair id -> name.
         launch_templates: launch template id -> name.
         security_groups: ids that can be tried now.
@@ -42,6 +43,7 @@ class Removal:
     instances: list[str] = field(default_factory=list)
     terminating: list[str] = field(default_factory=list)
     fleets: list[str] = field(default_factory=list)
+    spot_fleets: list[str] = field(default_factory=list)
     key_pairs: dict[str, str] = field(default_factory=dict)
     launch_templates: dict[str, str] = field(default_factory=dict)
     security_groups: list[str] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Removal:
         return [
             *self.instances,
             *self.fleets,
+            *self.spot_fleets,
             *self.key_pairs,
             *self.launch_templates,
             *self.security_groups,
@@ -76,6 +79,7 @@ def decide(experiment: str, found: Found, delete_volumes: list[str], named: list
     removal = Removal()
     _instances(found, removal)
     removal.fleets = sorted(raw["FleetId"] for raw in summary.standing_fleets(found))
+    removal.spot_fleets = sorted(raw["SpotFleetRequestId"] for raw in summary.standing_spot_fleets(found))
     removal.key_pairs = {raw["KeyPairId"]: raw["KeyName"] for raw in found.key_pairs}
     removal.launch_templates = {raw["LaunchTemplateId"]: raw["LaunchTemplateName"] for raw in found.launch_templates}
     groups = sorted(raw["GroupId"] for raw in found.security_groups)
@@ -146,6 +150,7 @@ def lines(found: Found, gone: list[str]) -> list[str]:
     kinds = [
         ("instance", {raw["InstanceId"]: raw["State"]["Name"] for raw in found.instances}),
         ("fleet", {raw["FleetId"]: "" for raw in summary.standing_fleets(found)}),
+        ("Spot Fleet request", {raw["SpotFleetRequestId"]: "" for raw in summary.standing_spot_fleets(found)}),
         ("key pair", {raw["KeyPairId"]: raw["KeyName"] for raw in found.key_pairs}),
         ("launch template", {raw["LaunchTemplateId"]: raw["LaunchTemplateName"] for raw in found.launch_templates}),
         ("security group", {raw["GroupId"]: raw["GroupName"] for raw in found.security_groups}),

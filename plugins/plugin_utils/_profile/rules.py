@@ -158,6 +158,16 @@ def self_recovery(checked: Checked) -> None:
         checked.report(("capacity", "count"), what, "use 1, or recovery.mode controller")
 
 
+def spot_fleet(checked: Checked) -> None:
+    """A Spot Fleet is asked for Spot capacity only."""
+    capacity = checked.profile["capacity"]
+    if not capacity["iam_fleet_role"] or not checked.ok("capacity"):
+        return
+    if capacity["market"] == "on-demand" or capacity["on_demand"] != "never":
+        what = "it goes only with Spot capacity"
+        checked.report(("capacity", "iam_fleet_role"), what, "remove it, or set market spot and on_demand never")
+
+
 def ssh_cidr(checked: Checked) -> None:
     """IPv4 network, and not the whole Internet by accident."""
     access = checked.profile["access"]
@@ -420,6 +430,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     region_form,
     max_price,
     on_demand,
+    spot_fleet,
     self_recovery,
     ssh_cidr,
     key_pair,

@@ -144,6 +144,13 @@ CAPACITY = {
         maximum=10_000,
         unit="instances",
     ),
+    "iam_fleet_role": Key(
+        "text",
+        "Role of a Spot Fleet, to ask for capacity by RequestSpotFleet as older tools did; AWS calls that legacy.",
+        shown="an EC2 Fleet",
+        pattern=r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]{1,640}",
+        form="arn:aws:iam::ACCOUNT:role/NAME",
+    ),
     "time_limit": Key(
         "int",
         "An instance flushes its volumes and ends so long after its launch, whatever happens to your machine.",

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from .schema import Key, walk
 
 _GONE_DEVICE = "remove it; every current type is optimised for EBS by default"
-_GONE_FLEET = "remove it; EC2 Fleet needs no role of its own"
 _PACKAGES = "put Python packages into the image of the job (job.image)"
 
 # Name in older tools' files (their own case) -> key of today, or what to do when there is none.
@@ -27,6 +26,7 @@ REPLACED: dict[str, str] = {
     "availabilityzone": "capacity.zones",
     "subnet_id": "capacity.subnet_ids",
     "subnetid": "capacity.subnet_ids",
+    "iamfleetrole": "capacity.iam_fleet_role",
     "price": "capacity.max_price",
     "bid_price": "capacity.max_price",
     "bidprice": "capacity.max_price",
@@ -60,9 +60,7 @@ GONE: dict[str, str] = {
     "spot_instance": "its keys now stand in capacity, image and access",
     "launchspecification": "its keys now stand in capacity, image and access",
     "placement": "use capacity.zones",
-    "spot_fleet": _GONE_FLEET,
-    "iam_fleet_role": _GONE_FLEET,
-    "iamfleetrole": _GONE_FLEET,
+    "spot_fleet": "its iam_fleet_role is capacity.iam_fleet_role now",
     "ebs_optimized": _GONE_DEVICE,
     "ebsoptimized": _GONE_DEVICE,
     "python_virtual_env": _PACKAGES,

@@ -223,6 +223,29 @@ def test_on_demand_may_fill_in(training: User) -> None:
     assert "InstanceLifecycle" not in found
 
 
+def test_a_spot_fleet_for_those_who_have_a_role(training: User) -> None:
+    name = "aws-ec2-spot-fleet-tagging-role"
+    trust = {"Effect": "Allow", "Principal": {"Service": "spotfleet.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = training.client("iam").create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )["Role"]["Arn"]
+    args = ("-e", "profile=machines", "-e", "experiment=fleet", "-e", "capacity.count=2")
+    wrong = training.play("launch", *args, "-e", "capacity.iam_fleet_role=arn:aws:iam::1:role/x", fails=True)
+    assert "capacity.iam_fleet_role" in wrong
+    args = (*args, "-e", f"capacity.iam_fleet_role={role}")
+    training.play("launch", *args)
+    before = {row["rank"]: row["instance_id"] for row in training.status("-e", "experiment=fleet")}
+    assert sorted(before) == [0, 1]
+    interrupt(training, before[0])
+    training.play("resume", *args)
+    after = {row["rank"]: row["instance_id"] for row in training.status("-e", "experiment=fleet")}
+    assert after[1] == before[1] and after[0] not in before.values()
+    training.play("close", "-e", "experiment=fleet")
+    assert training.alive("fleet") == []
+    requests = training.client().describe_spot_fleet_requests()["SpotFleetRequestConfigs"]
+    assert {request["SpotFleetRequestState"] for request in requests} == {"cancelled"}
+
+
 def test_what_the_user_ended_is_not_resumed(training: User) -> None:
     args = ("-e", "profile=machines", "-e", "experiment=ended")
     text = training.play("resume", *args, fails=True)

@@ -51,11 +51,11 @@ def test_a_quota_or_a_permission_is_not_the_fault_of_a_pool() -> None:
 
 
 def test_a_pool_whose_instance_was_taken_cools_longer() -> None:
-    raw = instance("i-1", SubnetId="subnet-1")
+    raw = instance("i-1")
     request = {
         "InstanceId": "i-1",
         "State": "active",
         "Status": {"Code": "marked-for-termination", "UpdateTime": NOW - timedelta(seconds=300)},
     }
-    (event,) = history.past([], [raw], [request], NOW).values()
-    assert event == history.Past("marked-for-termination", 300.0, True)
+    found = history.past([], [raw], [request], NOW)
+    assert found == {("t3.medium", "us-east-1a"): history.Past("marked-for-termination", 300.0, True)}

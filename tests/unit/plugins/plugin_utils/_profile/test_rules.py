@@ -44,6 +44,11 @@ VOL = "vol-0123456789abcdef0"
             "1 to capacity.count (1), it is 2",
         ),
         ({"capacity.on_demand_base": 1}, "capacity.on_demand_base", "goes only with on_demand base"),
+        (
+            {"capacity.iam_fleet_role": "arn:aws:iam::123456789012:role/fleet", "capacity.on_demand": "fallback"},
+            "capacity.iam_fleet_role",
+            "goes only with Spot capacity",
+        ),
         ({"access.ssh_cidr": "0.0.0.0/0"}, "access.ssh_cidr", "lets the whole Internet knock"),
         ({"access.ssh_cidr": "128.0.0.0/1"}, "access.ssh_cidr", "lets the whole Internet knock"),
         ({"access.ssh_cidr": "10.0.0.5/24"}, "access.ssh_cidr", "did you mean 10.0.0.0/24?"),

@@ -93,7 +93,7 @@ def test_two_results_share_no_lists(check: Check) -> None:
         ({"count": 3}, "count", "unknown key; did you mean capacity.count?"),
         ({"volumes.0.mountpoint": "/x"}, "volumes[0].mountpoint", "did you mean volumes[0].mount_point?"),
         ({"persistent_volumes": []}, "persistent_volumes", "a key of other tools; use volumes"),
-        ({"spot_fleet": {"iam_fleet_role": "x"}}, "spot_fleet", "EC2 Fleet needs no role of its own"),
+        ({"spot_fleet": {"iam_fleet_role": "x"}}, "spot_fleet", "its iam_fleet_role is capacity.iam_fleet_role now"),
         ({"qqqq": 1}, "qqqq", "unknown key; known here: description, extends"),
         ({"capacity.count": "3"}, "capacity.count", '"3" is text, not a whole number'),
         ({"capacity.market": "sopt"}, "capacity.market", 'one of spot, on-demand; did you mean "spot"?'),
