@@ -176,7 +176,7 @@ def interruption(experiment: Experiment, instance: str, notice: int) -> tuple[st
         journal = until(lambda: timeline.milestones(experiment.journal(instance), ordered).get("over") and "read")
         on_instance = timeline.milestones(experiment.journal(instance), ordered) if journal else {}
     following, runs_again = until(lambda: experiment.begun(known), 0.3)
-    parts = timeline.window(list(experiment.watch.lines), ordered, runs_again)
+    parts = timeline.recovery(list(experiment.watch.lines), ordered, experiment.journal(following), runs_again)
     until(lambda: experiment.progress(following) > 0)
     until(lambda: instance not in experiment.alive())
     runs = until(lambda: [run for run in experiment.ledger(following) if "progress" in run][-2:])

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 PREFIX = "experiments.spot."
 HEAD = re.compile(r"(PLAY|TASK|RUNNING HANDLER) \[(.*)\] \**$")
+RECAP = re.compile(r"PLAY RECAP \*+$")
 NEXT_RUN = re.compile(r"\[\S+\] run \d+, generation \d+: ")
-FORMER = "the run before"
+SEEN = "until the run before sees it"
+FORMER = "end of the run before"
+BETWEEN = "between the runs"
 START = "start of ansible-playbook"
+IMAGE = "image"
+CONTAINER = "container"
 
 Line = tuple[float, str]
 
@@ -43,8 +48,8 @@ def steps(lines: Iterable[Line]) -> list[Step]:
     found: list[Step] = []
     play = ""
     for at, text in lines:
-        if NEXT_RUN.match(text):
-            found.append(Step(at, START, ""))
+        if RECAP.match(text) or NEXT_RUN.match(text):
+            found.append(Step(at, BETWEEN if RECAP.match(text) else START, ""))
             continue
         head = HEAD.match(text)
         if head is None:
@@ -77,7 +82,7 @@ def window(lines: Iterable[Line], begin: float, end: float) -> list[Part]:
     following = next((number for number, (step, _) in enumerate(inside) if step.stage == START), 0)
     parts = []
     for number, (step, seconds) in enumerate(inside):
-        stage = FORMER if number < following else step.stage
+        stage = step.stage if number >= following or step.stage == BETWEEN else FORMER if number else SEEN
         parts.append(Part(stage, step.task or step.stage, round(seconds, 3)))
     return parts
 
@@ -107,7 +112,7 @@ def clusters(moments: Iterable[float], gap: float) -> int:
     return bool(ordered) + sum(later - earlier > gap for earlier, later in zip(ordered, ordered[1:]))
 
 
-MILESTONES = {
+LETS_GO = {
     "noticed": re.compile(r"NOTICE: "),
     "job_told": re.compile(r"stopping experiments-spot-job"),
     "job_stopped": re.compile(r"experiments-spot-job\.service: (Deactivated|Failed|Main process exited)"),
@@ -116,18 +121,44 @@ MILESTONES = {
 }
 
 
-def milestones(journal: str, ordered: float) -> dict[str, float]:
-    """Seconds from the order of an interruption to what the instance did on its notice.
+STARTS = {
+    "pulling": re.compile(r"experiments-spot: pulling "),
+    "running": re.compile(r"experiments-spot: running "),
+}
+
+
+def milestones(journal: str, ordered: float, patterns: Mapping[str, re.Pattern[str]] = LETS_GO) -> dict[str, float]:
+    """Seconds from the order of an interruption to what an instance did, each for the last time.
 
     Args:
         journal: of job and notice watcher, with the output `short-unix`.
         ordered: seconds since the epoch; older lines do not count.
+        patterns: what to look for.
     """
     found: dict[str, float] = {}
     for line in journal.splitlines():
         first, _, text = line.partition(" ")
         at = float(first) - ordered if re.fullmatch(r"\d+\.\d+", first) else -1.0
-        for name, pattern in MILESTONES.items():
+        for name, pattern in patterns.items():
             if at >= 0 and pattern.search(text):
                 found[name] = round(at, 3)
     return found
+
+
+def recovery(lines: Iterable[Line], ordered: float, journal: str, first_word: float) -> list[Part]:
+    """The parts of a recovery: of the runs until the next job begins, then of the job until its first word.
+
+    Args:
+        lines: output of the watch.
+        ordered: seconds since the epoch.
+        journal: of the instance on which the job goes on.
+        first_word: of that job, seconds since the epoch.
+    """
+    found = milestones(journal, ordered, STARTS)
+    running = found.get("running", first_word - ordered)
+    pulling = found.get("pulling", running)
+    return [
+        *window(lines, ordered, ordered + pulling),
+        Part(IMAGE, "pull", round(running - pulling, 3)),
+        Part(CONTAINER, "start to first word", round(first_word - ordered - running, 3)),
+    ]

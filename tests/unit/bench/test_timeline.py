@@ -16,6 +16,7 @@ OUTPUT = [
     (3.0, "TASK [Wait for the job] ****"),
     (12.0, "PLAY [Summary] ****"),
     (12.5, "TASK [Judge] ****"),
+    (12.75, "PLAY RECAP *****"),
     (13.0, "[x] run 2, generation 2: AWS took i-1"),
     (14.0, "PLAY [Profile, plan and capacity] ****"),
     (14.5, "TASK [experiments.spot.plan : Read] ****"),
@@ -28,13 +29,16 @@ OUTPUT = [
 
 def test_a_window_is_cut_at_both_ends_and_all_of_it_belongs_to_somebody() -> None:
     parts = timeline.window(OUTPUT, 10.0, 20.0)
-    assert parts[:3] == [
-        Part("the run before", "Wait for the job", 2.0),
-        Part("the run before", "Summary", 0.5),
-        Part("the run before", "Judge", 0.5),
+    assert parts[:4] == [
+        Part("until the run before sees it", "Wait for the job", 2.0),
+        Part("end of the run before", "Summary", 0.5),
+        Part("end of the run before", "Judge", 0.25),
+        Part("between the runs", "between the runs", 0.25),
     ]
     assert timeline.by_stage(parts) == {
-        "the run before": 3.0,
+        "until the run before sees it": 2.0,
+        "end of the run before": 0.75,
+        "between the runs": 0.25,
         "start of ansible-playbook": 1.0,
         "Profile, plan and capacity": 0.5,
         "plan": 2.0,
@@ -86,6 +90,14 @@ def test_milestones_count_from_the_order_on() -> None:
         "unmounted": 3.0,
         "over": 3.5,
     }
+
+
+def test_a_recovery_ends_with_what_the_job_needs_until_its_first_word() -> None:
+    journal = "15.9 ip job[5]: experiments-spot: pulling x\n17.0 ip job[5]: experiments-spot: running x as y\n17.5 ip job[5]: hi\n"
+    stages = timeline.by_stage(timeline.recovery(OUTPUT, 10.0, journal, first_word(journal)))
+    assert list(stages)[-3:] == ["plan", "image", "container"]
+    assert (stages["plan"], stages["image"], stages["container"]) == (pytest.approx(1.4), 1.1, 0.5)
+    assert sum(stages.values()) == pytest.approx(7.5)
 
 
 def test_the_first_word_of_a_job() -> None:
