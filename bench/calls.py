@@ -15,6 +15,7 @@ Call = dict[str, Any]
 Counts = dict[str, int]
 
 MACHINES: dict[str, Any] = {"channels": [], "volumes": [], "job": None, "runtime": {"docker": False}}
+INVENTORY = "inventory"  # is read before the first play
 WATCHED_S = 120.0
 # Calls of one look at AWS are closer together than this, two looks are further apart.
 LOOK_GAP_S = 8.0
@@ -36,7 +37,7 @@ def by_stage(calls: Sequence[Call], play: Play) -> dict[str, Counts]:
     found = timeline.steps([(play.began + second, line) for second, line in play.lines])
     stages: dict[str, list[Call]] = {}
     for call in calls:
-        stages.setdefault(timeline.stage_at(found, call["time"]), []).append(call)
+        stages.setdefault(timeline.stage_at(found, call["time"]) or INVENTORY, []).append(call)
     return {stage: count(some) for stage, some in stages.items()}
 
 

@@ -59,7 +59,7 @@ def test_figures_are_medians_and_the_worst_loss() -> None:
     assert (figures["recovery_notice_ratio"], figures["recovery_notice_more_s"]) == (4.4, 17.0)
     assert (figures["notice_repeated_steps"], figures["sudden_repeated_steps"]) == (7, 100)
     assert figures["notice_to_volume_free_s"] == 11.0
-    assert (figures["launch_calls"], figures["launch_calls_growing"]) == (14, 4)
+    assert (figures["launch_calls_5"], figures["launch_calls_growing"]) == (14, 4)
 
 
 def test_what_was_not_measured_has_no_figures() -> None:
@@ -70,6 +70,7 @@ def test_limits_are_told() -> None:
     assert recovery.verdict("recovery_notice_more_s", 17.0).endswith("TOO MUCH")
     assert recovery.verdict("recovery_notice_more_s", 15.0).endswith("ok")
     assert recovery.verdict("bare_machine_s", 99.0) == ""
+    assert recovery.verdict("launch_calls_20", 13).endswith("TOO MUCH")
 
 
 def test_a_row_a_stage() -> None:
