@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,27 @@ def table(title: str, names: dict[str, str]) -> Iterator[str]:
     yield from (f"| `experiments.spot.{name}` | {text.rstrip('.')} |" for name, text in names.items())
 
 
+def statuses() -> Iterator[str]:
+    """Statuses of Spot requests and state reasons of instances, from the table that decides about them."""
+    table = runpy.run_path(str(ROOT / "plugins/module_utils/_spot/status.py"), run_name="status")
+    yield from (
+        "\n## Statuses of Spot requests\n",
+        "| status | state of the request | resumed | meaning |",
+        "|---|---|---|---|",
+    )
+    for code, row in table["STATUSES"].items():
+        yield f"| `{code}` | {', '.join(row.states) or 'any'} | {'yes' if row.retry else 'no'} | {row.text} |"
+    yield from ("\n## State reasons of instances\n", "| reason | resumed | meaning |", "|---|---|---|")
+    for code, row in table["REASONS"].items():
+        yield f"| `{code}` | {'yes' if row.retry else 'no'} | {row.text} |"
+
+
 def page() -> str:
     """The whole page."""
     kinds = [("Modules", "modules"), ("Filters", "filter"), ("Callbacks", "callback")]
     sections = [("Playbooks", playbooks()), ("Roles", roles()), *((title, plugins(kind)) for title, kind in kinds)]
-    return "\n".join([HEAD.rstrip(), *(line for title, names in sections for line in table(title, names))]) + "\n"
+    tables = (line for title, names in sections for line in table(title, names))
+    return "\n".join([HEAD.rstrip(), *tables, *statuses()]) + "\n"
 
 
 if __name__ == "__main__":
