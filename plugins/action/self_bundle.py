@@ -203,6 +203,7 @@ def _build(args: dict[str, Any], path: str, staging: str) -> tuple[str, dict[str
             stage(channel, profile["access"]["remote_user"], staging)
     entries = [*bundle.code(str(ROOT), _amazon()), *staged(staging)]
     texts = {
+        **bundle.metadata(),
         keeper.SPEC: bundle.json_text({"spot": spot, "spot_plan": bundle.plan_for_instance(args["plan"])}),
         "ansible.cfg": bundle.CONFIG,
     }
@@ -214,6 +215,6 @@ def _amazon() -> str:
     return str(Path(next(iter(amazon_utils.__path__))).parents[1])
 
 
-def _python() -> tuple[int, int]:
+def _python() -> list[int]:
     """The oldest Python that this Ansible runs on."""
-    return bundle.python_version(importlib.metadata.metadata("ansible-core")["Requires-Python"] or "")
+    return list(bundle.python_version(importlib.metadata.metadata("ansible-core")["Requires-Python"] or ""))

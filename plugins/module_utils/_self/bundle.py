@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.metadata
 import importlib.util
 import io
 import json
@@ -34,6 +35,22 @@ PACKAGES = (
     "s3transfer",
     "jmespath",
     "dateutil",
+    "six",
+    "urllib3",
+)
+# Their distributions: some ask for their own version, or for each other's.
+DISTRIBUTIONS = (
+    "ansible-core",
+    "jinja2",
+    "markupsafe",
+    "pyyaml",
+    "packaging",
+    "resolvelib",
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "jmespath",
+    "python-dateutil",
     "six",
     "urllib3",
 )
@@ -102,6 +119,25 @@ def code(ours: str, amazon: str) -> list[Entry]:
             if os.path.exists(path):
                 entries += walk(path, f"collections/ansible_collections/{target}/{part}")
     return entries
+
+
+def metadata() -> dict[str, str]:
+    """What Python must find to know which versions are there, by names in the archive.
+
+    Raises:
+        BundleError: one is not installed.
+    """
+    texts = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError as error:
+            raise BundleError(f"Python package {name} is missing on this machine; install requirements.txt") from error
+        text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+        # The description may be long, and nobody reads it there.
+        folder = f"{name.replace('-', '_')}-{found.version}.dist-info"
+        texts[f"python/{folder}/METADATA"] = text.partition("\n\n")[0] + "\n"
+    return texts
 
 
 def _package(name: str) -> Iterable[Entry]:
@@ -197,5 +233,5 @@ def without_secrets(spot: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 
 def plan_for_instance(plan: dict[str, Any]) -> dict[str, Any]:
     """Of the plan, what the roles read on an instance: nothing that changes while nobody watches."""
-    volumes = [{**volume, "state": None, "instance_ids": []} for volume in plan["volumes"]]
+    volumes = [{**volume, "zone": None, "state": None, "instance_ids": []} for volume in plan["volumes"]]
     return {"volumes": volumes, "tags": plan["tags"]}

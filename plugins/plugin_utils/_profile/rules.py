@@ -153,9 +153,20 @@ def self_recovery(checked: Checked) -> None:
     if not access["instance_profile"] and checked.ok("access", "instance_profile"):
         what = "it is missing, and with recovery.mode self instances attach their volumes themselves"
         checked.report(("access", "instance_profile"), what, "name a role with the policy of docs/self.md")
-    if checked.ok("capacity", "count") and checked.profile["capacity"]["count"] > 1:
+    _self_capacity(checked)
+
+
+def _self_capacity(checked: Checked) -> None:
+    """What a fleet that AWS keeps full does not do in this version."""
+    capacity = checked.profile["capacity"]
+    if checked.ok("capacity", "count") and capacity["count"] > 1:
         what = "recovery.mode self runs one instance in this version"
         checked.report(("capacity", "count"), what, "use 1, or recovery.mode controller")
+    if checked.ok("capacity", "on_demand") and capacity["on_demand"] != "never":
+        checked.report(("capacity", "on_demand"), "recovery.mode self does not use it", "remove it")
+    if checked.ok("capacity", "iam_fleet_role") and capacity["iam_fleet_role"]:
+        what = "it chooses Spot Fleet, and recovery.mode self uses EC2 Fleet"
+        checked.report(("capacity", "iam_fleet_role"), what, "remove it")
 
 
 def spot_fleet(checked: Checked) -> None:

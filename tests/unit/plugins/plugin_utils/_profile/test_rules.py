@@ -162,3 +162,42 @@ def test_every_type_of_volume_has_its_sizes() -> None:
 def test_no_network(given: str) -> None:
     with pytest.raises(ValueError, match="is no IPv4 network; allowed"):
         cidr(given)
+
+
+SELF = {
+    "recovery.mode": "self",
+    "recovery.bucket": "s3://mine/experiments",
+    "access.instance_profile": "workers",
+    "capacity.count": 1,
+}
+
+
+def test_instances_that_set_themselves_up(check: Check) -> None:
+    profile, problems = check(SELF)
+    assert problems == [] and profile is not None
+    assert profile["recovery"]["bucket"] == "s3://mine/experiments"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"recovery.bucket": None}, "recovery.bucket", "s3://BUCKET/PREFIX"),
+        ({"access.instance_profile": None}, "access.instance_profile", "docs/self.md"),
+        ({"capacity.count": 2}, "capacity.count", "runs one instance"),
+        ({"capacity.on_demand": "fallback"}, "capacity.on_demand", "does not use it"),
+        (
+            {"capacity.iam_fleet_role": "arn:aws:iam::123456789012:role/fleet"},
+            "capacity.iam_fleet_role",
+            "uses EC2 Fleet",
+        ),
+        ({"recovery.mode": "controller"}, "recovery.bucket", "only with recovery.mode self"),
+        ({"recovery.bucket": "my-bucket"}, "recovery.bucket", "s3://BUCKET"),
+        ({"recovery.bucket": "s3://Under_Score"}, "recovery.bucket", "s3://BUCKET"),
+    ],
+)
+def test_what_instances_that_set_themselves_up_need(
+    check: Check, changes: dict[str, Any], path: str, words: str
+) -> None:
+    _profile, problems = check({**SELF, **changes})
+    assert [problem.path for problem in problems] == [path]
+    assert words in str(problems[0])

@@ -1,0 +1,164 @@
+"""An experiment that goes on with every machine of the user switched off: recovery mode self, on machines that boot."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import User
+from .test_survival import interrupt, until
+
+pytestmark = pytest.mark.lab
+
+BUCKET = "spot-self-tests"
+PROFILE = """
+extends: lab
+access: {instance_profile: spot-self}
+recovery: {mode: self, bucket: "s3://spot-self-tests/experiments", notice_period: 1}
+channels:
+  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, exclude: [__pycache__]}
+  - {direction: in, remote_path: "/data/{{ experiment }}/results/", local_path: "results/{{ experiment }}/"}
+volumes:
+  - {name: "{{ experiment }}-data", size: 1, mount_point: /data}
+job:
+  name: digits
+  image: registry.lab:5000/experiments/digits:1
+  command: python3 /code/train.py --epochs 40 --pause 0.4 --results /data/{{ experiment }}/results
+  mounts: ["/home/admin/digits:/code:ro"]
+  env: {WORD: "{{ 'rumpel' ~ 'stilzchen' }}"}
+  at_end: terminate
+"""
+# The volume is looked at from outside, by the same profile in the other mode.
+OUTSIDE = '{"job": null, "recovery": {"mode": "controller", "bucket": null}}'
+
+SLEEP = '{"job": {"command": ["sleep", "600"]}}'
+
+
+@pytest.fixture(scope="module")
+def role(user: User) -> Iterator[User]:
+    code = Path(__file__).resolve().parents[3] / "examples/digits"
+    (user.folder / "profiles/alone.yml").write_text(PROFILE.replace("CODE", str(code)))
+    iam = user.client("iam")
+    iam.create_role(RoleName="spot-self", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
+    iam.create_instance_profile(InstanceProfileName="spot-self")
+    iam.add_role_to_instance_profile(InstanceProfileName="spot-self", RoleName="spot-self")
+    user.client("s3").create_bucket(Bucket=BUCKET)
+    yield user
+    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
+    shutil.rmtree(user.folder / "results", ignore_errors=True)
+
+
+def objects(user: User) -> dict[str, bytes]:
+    s3 = user.client("s3")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+    return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+
+def state(user: User, experiment: str) -> dict[str, Any]:
+    return dict(json.loads(objects(user)[f"experiments/{experiment}/state.json"]))
+
+
+def launch(user: User, experiment: str, *args: str, fails: bool = False) -> str:
+    return user.play("launch", "-e", "profile=alone", "-e", f"experiment={experiment}", *args, fails=fails)
+
+
+def test_it_is_taken_suddenly_and_ends_with_the_same_model(role: User) -> None:
+    assert "switched off" in launch(role, "alone")
+    (first,) = role.alive("alone")
+    until(lambda: state(role, "alone").get("phase") == "running")
+    until(lambda: role.status("-e", "experiment=alone")[0]["job_state"] == "running")
+    until(lambda: int(json.loads(role.ssh(first, "alone", "cat /data/alone/progress.json"))["step"]) > 1000)
+
+    interrupt(role, first)
+    (second,) = until(lambda: [one for one in role.alive("alone") if one != first])
+    until(lambda: state(role, "alone").get("generation") == 2)
+    assert state(role, "alone")["former"] == [first]
+    until(lambda: not role.alive("alone"), 180)
+
+    assert {key: state(role, "alone")[key] for key in ("phase", "instance_id")} == {
+        "phase": "ended",
+        "instance_id": second,
+    }
+    assert state(role, "alone")["job"]["state"] == "succeeded"
+    assert "fleet" not in role.tagged("alone"), "nothing follows"
+
+    launch(role, "alone", "-e", OUTSIDE)
+    (outside,) = role.alive("alone")
+    role.play("sync", "-e", "profile=alone", "-e", "experiment=alone", "-e", "direction=in", "-e", OUTSIDE)
+    runs = json.loads(role.ssh(outside, "alone", "sudo cat /data/alone/ledger.json"))["runs"]
+    assert [(run["state"], run["generation"]) for run in runs] == [("failed", 1), ("succeeded", 2)]
+    assert runs[1]["progress"]["start"] > 0, "it went on from a checkpoint"
+    launch(
+        role,
+        "plain",
+        "-e",
+        '{"recovery": {"mode": "controller", "bucket": null}, "access": {"instance_profile": null}}',
+    )
+    models = [(role.folder / f"results/{name}/model.npz").read_bytes() for name in ("alone", "plain")]
+    assert models[0] == models[1]
+
+    role.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
+    assert role.tagged("alone") == {} and objects(role) == {}
+
+
+def test_the_bundle_holds_no_secret_and_is_uploaded_once(role: User) -> None:
+    launch(role, "once", "-e", SLEEP)
+    until(lambda: state(role, "once").get("phase") == "running")
+    before = objects(role)
+    assert b"rumpelstilzchen" in before["experiments/once/secrets.json"]
+    rest = {key: data for key, data in before.items() if not key.endswith("secrets.json")}
+    plain = [gzip.decompress(data) if key.endswith(".gz") else data for key, data in rest.items()]
+    assert any(b"train.py" in data for data in plain) and not any(b"rumpelstilzchen" in data for data in plain)
+    data = role.client().describe_launch_template_versions(
+        Filters=[{"Name": "is-default-version", "Values": ["true"]}], Versions=["$Default"]
+    )
+    assert "rumpelstilzchen" not in json.dumps(data, default=str)
+    calls = role.changing_calls()
+    launch(role, "once", "-e", SLEEP)
+    assert role.changing_calls()[len(calls) :] == [], "the same command again changes nothing"
+    assert len(role.alive("once")) == 1
+    role.play("close", "-e", "experiment=once", "-e", "delete_volumes=all")
+    assert role.tagged("once") == {} and objects(role) == {}
+
+
+def test_what_cannot_be_set_up_does_not_go_on_for_ever(role: User) -> None:
+    volumes = '{"volumes": [{"name": "broken", "size": 1, "mount_point": "/data", "options": "nosuchoption"}]}'
+    launch(role, "broken", "-e", volumes)
+    until(lambda: state(role, "broken").get("phase") == "given-up", 400)
+    assert state(role, "broken")["failures"] == 3 and "ebs_mount" in state(role, "broken")["message"]
+    until(lambda: not role.alive("broken"))
+    assert "fleet" not in role.tagged("broken")
+    role.play("close", "-e", "experiment=broken", "-e", "delete_volumes=all")
+
+
+def test_a_failing_job_ends_the_fleet_too(role: User) -> None:
+    launch(role, "failing", "-e", '{"job": {"command": ["sh", "-c", "exit 7"]}}')
+    until(lambda: state(role, "failing").get("phase") == "ended")
+    assert state(role, "failing")["job"] == {
+        "state": "failed",
+        "exit_code": 7,
+        "message": state(role, "failing")["job"]["message"],
+    }
+    until(lambda: not role.alive("failing"))
+    assert "fleet" not in role.tagged("failing")
+    role.play("close", "-e", "experiment=failing", "-e", "delete_volumes=all")
+
+
+def test_what_it_needs_is_said_before_anything_is_made(role: User) -> None:
+    before = role.changing_calls()
+    bad = '{"recovery": {"bucket": null}, "access": {"instance_profile": null}, "capacity": {"count": 2}}'
+    text = launch(role, "bad", "-e", bad, fails=True)
+    for word in ("recovery.bucket", "access.instance_profile", "capacity.count", "docs/self.md"):
+        assert word in text
+    text = launch(role, "bad", "-e", "access.instance_profile=nosuch", fails=True)
+    assert "nosuch" in text
+    text = launch(role, "bad", "-e", "recovery.bucket=s3://no-such-bucket-of-mine", fails=True)
+    assert "no-such-bucket-of-mine" in text
+    assert role.alive("bad") == [] and "CreateFleet" not in role.changing_calls()[len(before) :]
+    role.play("close", "-e", "experiment=bad", "-e", "delete_volumes=all")

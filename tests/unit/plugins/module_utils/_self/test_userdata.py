@@ -1,0 +1,68 @@
+"""The user data: small enough, a script that a shell takes, and a program that runs where only Python is."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.module_utils._self import loader, userdata
+
+CONFIG = userdata.config("s3://my-bucket/some/prefix/", "mnist", "eu-west-1", "")
+
+
+def test_place_of_the_objects() -> None:
+    assert userdata.place("s3://b", "x") == ("b", "x")
+    assert userdata.place("s3://b/a/c/", "x") == ("b", "a/c/x")
+
+
+def test_it_is_small_reproducible_and_what_cloud_init_takes() -> None:
+    found = base64.b64decode(userdata.encoded(CONFIG))
+    assert len(found) < userdata.LIMIT * 3 // 4, "room for what is to come"
+    assert userdata.encoded(CONFIG) == userdata.encoded(dict(reversed(CONFIG.items())))
+    text = gzip.decompress(found).decode()
+    assert text.startswith("#!/bin/sh\n") and "s3://my-bucket/some/prefix/mnist/" in text
+    subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+
+
+def test_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(userdata, "LIMIT", 1000)
+    with pytest.raises(userdata.UserDataError, match="EC2 takes 1000"):
+        userdata.encoded(CONFIG)
+
+
+def test_the_program_needs_nothing_but_python(tmp_path: Path) -> None:
+    """The script without its last lines, in another folder, by an interpreter that sees no packages."""
+    text = (
+        userdata.script(CONFIG).replace(loader.BASE, str(tmp_path / "self")).replace("/etc/systemd", f"{tmp_path}/etc")
+    )
+    subprocess.run(["sh"], input=text.partition("systemctl daemon-reload")[0], text=True, check=True)
+    start = (tmp_path / "self/loader/start.py").read_text()
+    code = start.replace("sys.exit(loader.main(sys.argv))", "print(loader.read_config(sys.argv[1])['bucket'])")
+    (tmp_path / "self/loader/start.py").write_text(code)
+    command = [sys.executable, "-S", "-E", f"{tmp_path}/self/loader/start.py", f"{tmp_path}/self/config.json"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "my-bucket\n"
+    assert (tmp_path / "self/config.json").stat().st_mode & 0o077 == 0
+
+
+def test_no_line_of_a_file_ends_it_early() -> None:
+    texts = [*userdata.program().values(), userdata.unit()]
+    assert not [text for text in texts if userdata.END in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("http://127.0.0.1:5601", True), ("http://localhost", True), ("http://[::1]:1", True), ("", False), ("https://s3.example.org", False), ("http://10.1.2.3:4", False)],
+)  # fmt: skip
+def test_addresses_that_mean_this_machine(url: str, expected: bool) -> None:
+    assert userdata.is_loopback(url) is expected
+
+
+def test_the_address_for_instances_wins() -> None:
+    environ = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", userdata.ENDPOINT_VARIABLE: "http://10.0.0.1:1"}
+    assert userdata.instance_endpoint(environ) == "http://10.0.0.1:1"
+    assert userdata.instance_endpoint({}) == ""
