@@ -352,7 +352,7 @@ def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     Raises:
         ApiError, VolumeError: what is wrong, for the user.
     """
-    target = Target(params["instance_id"], params["zone"], params["experiment"], params["rank"])
+    target = Target(params["instance_id"] or "", params["zone"], params["experiment"], params["rank"])
     facts = api.read(ec2, target, params["volumes"])
     problems = attach.problems(params["volumes"], target, facts)
     if problems:
@@ -374,7 +374,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleAWSModule(
         argument_spec={
-            "instance_id": {"type": "str", "default": ""},
+            "instance_id": {"type": "str"},
             "zone": {"type": "str", "required": True},
             "experiment": {"type": "str", "required": True},
             "rank": {"type": "int", "default": 0},

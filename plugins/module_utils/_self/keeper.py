@@ -59,7 +59,8 @@ def play(argv: list[str]) -> tuple[int, list[str]]:
     lines: collections.deque[str] = collections.deque(maxlen=TAIL)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         for line in child.stdout or ():
-            print(line, end="", flush=True)
+            sys.stdout.write(line)
+            sys.stdout.flush()
             lines.append(line.rstrip())
     return child.returncode, list(lines)
 
@@ -257,4 +258,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    raise SystemExit(main(sys.argv))

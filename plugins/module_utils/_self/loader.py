@@ -36,7 +36,8 @@ class LoadError(Exception):
 
 def say(text: str) -> None:
     """A line for the journal and the console."""
-    print(f"experiments.spot: {text}", flush=True)
+    sys.stdout.write(f"experiments.spot: {text}\n")
+    sys.stdout.flush()
 
 
 def read_config(path: str) -> dict[str, Any]:
