@@ -116,12 +116,20 @@ def clear(world: World) -> None:
     world.lag, world.expired = 0.0, False
 
 
+def _within(pool: tuple[str, ...], wider: tuple[str, ...]) -> bool:
+    """Whether every pool of the first pattern is one of the second."""
+    return all(whole in ("*", part) for part, whole in zip(pool, wider, strict=True))
+
+
 def _capacity(world: World, args: dict[str, Any]) -> None:
     kind, zone = args.get("type") or "*", args.get("zone") or "*"
     market = args.get("market") or "*"
     _check_pool(world, kind, zone, market)
-    world.capacity[:] = [c for c in world.capacity if (c.type, c.zone, c.market) != (kind, zone, market)]
-    if args.get("count") is not None:
+    if args.get("count") is None:  # no limit any more: those of narrower pools go too
+        wanted = (kind, zone, market)
+        world.capacity[:] = [c for c in world.capacity if not _within((c.type, c.zone, c.market), wanted)]
+    else:
+        world.capacity[:] = [c for c in world.capacity if (c.type, c.zone, c.market) != (kind, zone, market)]
         world.capacity.append(Capacity(kind, zone, int(args["count"]), market))
     interruptions.restart(world)
     spot.evaluate(world)

@@ -101,6 +101,12 @@ options:
       weighted_capacity:
         description: Units of capacity that one instance of this type provides; the same for all pools of a type.
         type: int
+      cooling:
+        description:
+          - It has refused, or lost an instance, just now. With O(type=instant) it is asked only when the others have
+            refused.
+        type: bool
+        default: false
   target_capacity:
     description:
       - How many instances (or units of capacity, with weights) the experiment should have.

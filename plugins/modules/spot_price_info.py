@@ -79,7 +79,7 @@ EXAMPLES = r"""
 - name: Prices of now
   experiments.spot.spot_price_info:
     instance_types: [g5.xlarge, g6.xlarge, g4dn.xlarge]
-  register: now
+  register: prices
 
 - name: The cheapest pool
   ansible.builtin.debug:

@@ -502,6 +502,7 @@ def notes(profile: Profile, facts: Facts) -> list[str]:
 def _cost(profile: Profile, instances: list[Resource], ranked: list[Resource], facts: Facts) -> Resource:
     """What runs may lie outside of the pools that the profile allows by now."""
     count = profile["capacity"]["count"]
+    ranked = [pool for pool in ranked if not pool["cooling"]] or ranked
     on_demand = [facts.on_demand.get(one["type"]) for one in instances]
     spot = [facts.spot_prices.get((one["type"], one["zone"])) for one in instances]
     now = [price if one["lifecycle"] == "spot" else full for one, price, full in zip(instances, spot, on_demand)]

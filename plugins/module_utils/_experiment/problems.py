@@ -184,8 +184,11 @@ def _no_pool(case: Case) -> str:
 def quotas(case: Case) -> list[str]:
     """vCPU quotas that cannot hold what is missing. Source: EC2 MaxSpotInstanceCountExceeded, VcpuLimitExceeded.
 
-    A quota that could not be read is taken as sufficient; what other experiments use of it is not known here.
+    A quota that could not be read is taken as sufficient; what other experiments use of it is not known here. Where
+    On-Demand may fill in, the fleet finds out.
     """
+    if case.capacity["on_demand"] != "never":
+        return []
     least = _least_vcpus(case)
     limits = {code: case.facts.quotas[code] for code in least if code in case.facts.quotas}
     missing = len(plan.missing_ranks(case.profile, case.facts))
@@ -474,10 +477,21 @@ def _tag(key: str, value: str) -> list[str]:
     return []
 
 
+def keeping_fleets(case: Case) -> list[str]:
+    """A fleet that replaces instances by itself and a machine that launches them would be two to do so."""
+    if plan.is_self(case.profile):
+        return []
+    return [
+        f"{raw['FleetId']} keeps an instance of this experiment by itself (it was launched with recovery.mode self); close"
+        " the experiment first, or go on with recovery.mode self"
+        for raw in plan.keeping_fleets(case.facts)
+    ]
+
+
 def instance_endpoint(case: Case) -> list[str]:
     """Instances that set themselves up must reach an API that is not AWS's."""
     url = case.facts.instance_endpoint
-    if case.profile["recovery"]["mode"] != "self" or not userdata.is_loopback(url):
+    if not plan.is_self(case.profile) or not userdata.is_loopback(url):
         return []
     return [
         f"recovery.mode self: instances cannot reach {url}, which means this machine; set "
@@ -486,7 +500,7 @@ def instance_endpoint(case: Case) -> list[str]:
 
 
 LAUNCH_CHECKS = (types, type_abilities, zones, subnets, public_address, pools, quotas, image, key_pair, key_file)
-ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags, instance_endpoint)
+ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags, instance_endpoint, keeping_fleets)
 
 
 def find(case: Case) -> list[str]:

@@ -104,7 +104,7 @@ def _loss(rank: int, seen: Seen, requests: dict[str, Resource]) -> Loss:
         raw for raw in gone if crew.rank_of(raw) is None
     ]
     if not candidates:
-        return Loss(rank, "", status.End("unknown", True, "", "AWS does not show it any more"))
+        return Loss(rank, "", status.End("unknown", True, "", "AWS shows no instance of it"))
     last = max(candidates, key=_age)
     return Loss(rank, last["InstanceId"], crew.end_of(last, requests))
 
@@ -134,7 +134,8 @@ def decide(seen: Seen, bounds: Bounds, now: datetime) -> Decision:
 
 def _obstacle(seen: Seen, bounds: Bounds, missing: tuple[Loss, ...], generation: int, now: datetime) -> str:
     """Why nothing is asked for again, '' when it is."""
-    if not (seen.instances or seen.volumes or seen.templates):
+    # Volumes outlive the experiment; launch templates are there from its first launch until it is closed.
+    if not (seen.instances or seen.templates):
         return f"nothing of this experiment is there; {START}"
     final = [loss for loss in missing if not loss.end.retry]
     if final:

@@ -80,6 +80,7 @@ def _what_spec() -> dict[str, Any]:
                 "max_price": {"type": "float"},
                 "priority": {"type": "float"},
                 "weighted_capacity": {"type": "int"},
+                "cooling": {"type": "bool", "default": False},
             },
         },
         "target_capacity": {"type": "int", "default": 1},

@@ -200,7 +200,12 @@ def _usable(wish: Wish, state: State, seen: tuple[Instance, ...], market: str) -
 
 
 def _askable(state: State, market: str, usable: tuple[Pool, ...], now: float) -> tuple[Pool, ...]:
-    """Return the pools to ask now: each once, then again after its cool-down until the time is over."""
+    """Return the pools to ask now: each once, then again after its cool-down until the time is over.
+
+    Those that cool from an earlier run are not part of the first request, unless there are no others.
+    """
+    if market not in state.asked_at:
+        usable = tuple(pool for pool in usable if not pool.cooling) or usable
     # One last request to all of them when the time is over, so that a wait is never for nothing.
     if state.asked_at.get(market, math.inf) < state.deadline <= now:
         return usable

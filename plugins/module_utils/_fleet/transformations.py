@@ -45,6 +45,7 @@ def pool_from_override(override: Mapping[str, Any]) -> Pool:
         priority=override.get("priority"),
         requirements=json.dumps(requirements.to_api(wanted), sort_keys=True) if wanted else "",
         words=requirements.label(wanted) if wanted else "",
+        cooling=bool(override.get("cooling")),
     )
 
 

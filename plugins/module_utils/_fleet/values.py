@@ -27,6 +27,7 @@ class Pool:
         priority: Lower goes first, None for none.
         requirements: ``InstanceRequirements`` of the API as JSON, for any type that has these attributes.
         words: The requirements in words.
+        cooling: It has refused, or lost an instance, just now: the others are asked first.
     """
 
     instance_type: str
@@ -37,6 +38,7 @@ class Pool:
     priority: float | None = None
     requirements: str = ""
     words: str = ""
+    cooling: bool = False
 
     @property
     def label(self) -> str:

@@ -266,6 +266,10 @@ def test_quota_must_hold_all_instances(count: int, lines: int) -> None:
     assert len(find({"capacity": {"count": count}}, quotas={"L-34B43A08": 5.0})) == lines
 
 
+def test_quota_is_the_fleets_business_where_on_demand_may_fill_in() -> None:
+    assert find({"capacity": {"on_demand": "fallback"}}, quotas={"L-34B43A08": 0.0}) == []
+
+
 def test_quota_of_the_market_counts() -> None:
     wanted = {"capacity": {"market": "on-demand"}}
     (line,) = find(wanted, quotas={"L-34B43A08": 5.0, "L-1216C47A": 0.0})

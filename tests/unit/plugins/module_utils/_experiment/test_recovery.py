@@ -69,13 +69,16 @@ def test_one_taken_before_it_had_a_rank_counts_for_the_rank_that_is_missing() ->
 
 
 def test_one_that_aws_has_forgotten_may_be_asked_for_again() -> None:
-    decision = recovery.decide(Seen(volumes=[volume("vol-1")]), Bounds(), NOW)
+    template = {"LaunchTemplateId": "lt-1", "CreateTime": NOW}
+    decision = recovery.decide(Seen(volumes=[volume("vol-1")], templates=[template]), Bounds(), NOW)
     assert (decision.do, decision.generation) == (recovery.RESUME, 2)
+    assert "AWS shows no instance of it" in decision.text
 
 
 def test_an_experiment_that_is_not_there_is_not_resumed() -> None:
-    decision = recovery.decide(Seen(), Bounds(), NOW)
-    assert decision.do == recovery.STOP and "nothing of this experiment is there" in decision.text
+    for seen in (Seen(), Seen(volumes=[volume("vol-1")])):  # a closed one keeps its volume
+        decision = recovery.decide(seen, Bounds(), NOW)
+        assert decision.do == recovery.STOP and "nothing of this experiment is there" in decision.text
 
 
 def test_bounds() -> None:

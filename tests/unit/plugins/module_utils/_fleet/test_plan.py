@@ -52,6 +52,23 @@ def test_first_step_asks_for_all_pools() -> None:
     assert plan.next_step(WISH, START, (), 0.0) == Step(Do.ASK, Request((A, B, C), 1, 0))
 
 
+def test_a_pool_that_cools_is_asked_after_the_others_also_without_waiting() -> None:
+    cooling = replace(B, cooling=True)
+    wish = replace(WISH, pools=(A, cooling), wait=0.0)
+    first = plan.next_step(wish, plan.begin(wish, 0.0), (), 0.0)
+    assert first.request and first.request.pools == (A,)
+    answer = Answer("fleet-1", (), (refused(A, "InsufficientInstanceCapacity"),))
+    state = plan.absorb(wish, plan.begin(wish, 0.0), first.request, answer, 0.5)
+    second = plan.next_step(wish, state, (), 0.5)
+    assert second.request and cooling in second.request.pools
+
+
+def test_when_all_pools_cool_all_are_asked() -> None:
+    wish = replace(WISH, pools=(replace(A, cooling=True), replace(B, cooling=True)))
+    step = plan.next_step(wish, plan.begin(wish, 0.0), (), 0.0)
+    assert step.request and len(step.request.pools) == 2
+
+
 @pytest.mark.parametrize(
     ("states", "missing"),
     [
