@@ -118,8 +118,9 @@ def _problem(wanted: Resource, found: Resource | None, target: Target) -> list[s
         return []
     where, there = f"{name} ({found['VolumeId']})", found["AvailabilityZone"]
     if there != target.zone:
+        who = f"the instance {target.instance_id}" if target.instance_id else "the instances"
         return [
-            f"{where} is in {there}, the instance {target.instance_id} in {target.zone}; a volume can be attached only"
+            f"{where} is in {there}, {who} in {target.zone}; a volume can be attached only"
             f" inside its zone: ask for capacity in {there} (capacity.zones), or move it by a snapshot"
         ]
     return [f"{where} is {found['State']} and cannot be used; name another volume"] if found["State"] in GONE else []
@@ -199,7 +200,7 @@ def state_of(steps: list[Step], target: Target, after: bool) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for step in steps:
         volume_id = step.found["VolumeId"] if step.found else ("(new)" if after else None)
-        attached = after or not step.attach
+        attached = bool(target.instance_id) and (after or not step.attach)
         state[step.wanted["name"]] = {
             "volume_id": volume_id,
             "attached_to": target.instance_id if attached else None,

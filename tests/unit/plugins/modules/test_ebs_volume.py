@@ -311,3 +311,25 @@ def test_new_volume_of_a_snapshot_needs_no_size(ec2: Ec2) -> None:
     run(ec2, {"name": "data", "snapshot_id": "snap-1", "iops": 4000, "throughput": 250, "encrypted": False})
     assert ec2.created["SnapshotId"] == "snap-1" and "Size" not in ec2.created
     assert (ec2.created["Iops"], ec2.created["Throughput"], ec2.created["Encrypted"]) == (4000, 250, False)
+
+
+def test_without_an_instance_volumes_are_only_made(ec2: Ec2) -> None:
+    assert run(ec2, instance_id=None, check_mode=True)["changed"] and not ec2.volumes
+    first = run(ec2, instance_id=None)
+    (made,) = first["volumes"]
+    assert first["changed"] and (made["created"], made["attached"]) == (True, False)
+    assert ec2.volumes[made["volume_id"]]["Attachments"] == [] and "AttachVolume" not in ec2.log
+    assert first["diff"]["after"]["data"]["attached_to"] is None
+    assert not run(ec2, instance_id=None)["changed"] and len(ec2.volumes) == 1
+    ec2.give(made["volume_id"], ELSEWHERE)
+    assert not run(ec2, instance_id=None)["changed"], "one that an instance holds is none of its business"
+
+
+def test_without_an_instance_another_zone_has_another_token(ec2: Ec2) -> None:
+    tokens = []
+    for zone in ("a", "b"):
+        run(ec2, instance_id=None, zone=zone)
+        tokens.append(ec2.created["ClientToken"])
+        ec2.volumes.clear()
+    run(ec2, instance_id=None, zone="b", tags={"spot:generation": "2"})
+    assert len({*tokens, ec2.created["ClientToken"]}) == 3

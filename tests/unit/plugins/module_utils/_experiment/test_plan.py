@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from typing import Any
 
 import pytest
@@ -324,3 +326,38 @@ def test_a_plan_changes_nothing_it_was_given() -> None:
     plan.make(given, "lab", known, CIDR)
     assert given == profile(volumes=[volume_of_profile()])
     assert known == Facts(**{**facts().__dict__, "own_volumes": [volume("vol-1")]})
+
+
+# Instances that set themselves up
+
+SELF: Resource = {"recovery": {"mode": "self", "bucket": "s3://mine/runs"}, "access": {"instance_profile": "workers"}}
+
+
+def kept(state: str = "active", kind: str = "maintain") -> Resource:
+    return {"FleetId": "fleet-1", "Type": kind, "FleetState": state, "Tags": tags(experiment="lab", generation="1")}
+
+
+def test_user_data_are_for_instances_that_set_themselves_up() -> None:
+    assert "UserData" not in make()["launch_template"]["data"]
+    planned = make(SELF)
+    script = gzip.decompress(base64.b64decode(planned["launch_template"]["data"]["UserData"])).decode()
+    assert "s3://mine/runs/lab/" in script
+    assert planned["tags"]["spot:bucket"] == "s3://mine/runs"
+
+
+@pytest.mark.parametrize(
+    ("fleets", "asked"),
+    [
+        ([], True),
+        ([kept()], False),
+        ([kept("modifying")], False),
+        ([kept("deleted_running")], True),
+        ([kept("deleted")], True),
+        ([kept(kind="instant")], True),
+    ],
+)
+def test_a_fleet_that_stands_replaces_what_is_missing(fleets: list[Resource], asked: bool) -> None:
+    planned = make(SELF, fleets=fleets)
+    assert planned["todo"]["fleet"] is asked and planned["todo"]["launch_template"] is asked
+    assert planned["keeping_fleet_ids"] == ([] if asked else ["fleet-1"])
+    assert make(fleets=fleets)["todo"]["fleet"] is True, "the other modes launch as ever"

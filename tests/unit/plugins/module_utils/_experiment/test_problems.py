@@ -293,3 +293,21 @@ def test_own_key_file_lost(known: Resource, expected: int) -> None:
     found = find({}, key_pair={"KeyName": "spot-lab"}, key_file=KeyFile("/k"), **known)
     assert len(found) == expected
     assert all("the key pair spot-lab" in line for line in found)
+
+
+SELF: Resource = {"recovery": {"mode": "self", "bucket": "s3://mine/runs"}}
+
+
+def test_instances_reach_the_api_under_an_address_of_theirs() -> None:
+    (line,) = find(SELF, instance_endpoint="http://127.0.0.1:5601")
+    assert "http://127.0.0.1:5601" in line and "EXPERIMENTS_SPOT_INSTANCE_ENDPOINT_URL" in line
+    assert find(SELF, instance_endpoint="http://10.0.0.1:5601") == []
+    assert find(instance_endpoint="http://127.0.0.1:5601") == [], "the other modes do not ask instances"
+
+
+def test_two_do_not_launch_at_once() -> None:
+    fleet = {"FleetId": "fleet-1", "Type": "maintain", "FleetState": "active"}
+    (line,) = find(fleets=[fleet])
+    assert "fleet-1" in line and "recovery.mode self" in line
+    assert find(SELF, fleets=[fleet]) == []
+    assert find(fleets=[{**fleet, "FleetState": "deleted"}]) == []
