@@ -105,7 +105,6 @@ class ActionModule(ActionBase):
         runs, clock = Runs(display.display), Clock()
         runs.guard()
         state, move, status = Watched(), Move(_watch.RUN), 0
-        told: dict[str, str] = {}
         while move.do in (_watch.RUN, _watch.POLL):
             clock.wait(move.pause)
             if move.do == _watch.RUN:
@@ -113,12 +112,15 @@ class ActionModule(ActionBase):
                 together = os.path.join(folder, f"taken-{state.runs}")
                 command = _watch.command(sys.executable, sys.argv, together, state.runs > 0, state.leaving)
                 status = runs.run(command)
+                state = replace(state, runs=state.runs + 1)
                 told = _watch.told(_read(together))
-                state = _watch.to_leave(replace(state, runs=state.runs + 1), told)
+                if told:
+                    state, move = _watch.at_once(state, told)
+                    continue
             elif status == 0 and not args["profile"]["job"]:
                 self._wait_for_a_loss(args, clock, task_vars)
             recovery = self._recovery(args, state, clock, task_vars)
-            seen = Seen(status, told, bool(args["profile"]["job"]), recovery)
+            seen = Seen(status, bool(args["profile"]["job"]), recovery)
             state, move = _watch.after(state, seen)
         return state, move
 
@@ -126,12 +128,12 @@ class ActionModule(ActionBase):
         if state.runs == 0:
             display.display(f"[{args['experiment']}] watching; Ctrl-C ends the watch, not the experiment")
         else:
-            display.display(f"[{args['experiment']}] run {state.runs + 1}, generation {state.generation}: {move.text}")
+            display.display(f"[{args['experiment']}] run {state.runs + 1}: {move.text}")
 
     def _recovery(
         self, args: dict[str, Any], state: Watched, clock: Clock, task_vars: dict[str, Any]
     ) -> dict[str, Any]:
-        asked = {**args, "leaving_instance_ids": list(state.leaving)}
+        asked = {**args, "leaving_instance_ids": [name for name, _kind in state.leaving]}
         return dict(self._ask(PLAN, asked, clock, task_vars)["recovery"])
 
     def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> None:

@@ -14,10 +14,6 @@ from typing import Any
 MAX_FRUITLESS = 10
 PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
-# A notice on the instance may be earlier than the mark on its Spot request.
-NOTICE_LAG_S = 3.0
-# The longest that an instance lives after its notice, and some more. Source: EC2 user guide, interruption notices.
-MAX_LAGS = 60
 
 RUN = "run"
 POLL = "poll"
@@ -33,15 +29,14 @@ class Watched:
         runs: how many runs it has started.
         generation: that of the last run.
         fruitless: runs in a row without a new generation.
-        lags: looks in a row at which AWS did not know yet of an interruption that the instance has told of.
-        leaving: instances that are to be left on a recommendation of AWS.
+        leaving: instances that told of an interruption, with the kind of their notice. The next runs count them as
+            taken, whether AWS shows it already or not.
     """
 
     runs: int = 0
     generation: int = 0
     fruitless: int = 0
-    lags: int = 0
-    leaving: tuple[str, ...] = ()
+    leaving: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,14 +45,11 @@ class Seen:
 
     Attributes:
         status: exit status of the run.
-        told: instances that told of an interruption during the run, with the kind of their notice ('' for none: they
-            do not answer any more).
         has_job: the profile has a job, so a run that went well is the end.
         recovery: ``recovery`` of launch_plan_info (do, text, generation).
     """
 
     status: int
-    told: Mapping[str, str]
     has_job: bool
     recovery: Mapping[str, Any]
 
@@ -76,12 +68,8 @@ def after(state: Watched, seen: Seen) -> tuple[Watched, Move]:
     do, text = seen.recovery["do"], seen.recovery["text"]
     if do == "resume":
         return _again(state, int(seen.recovery["generation"]), text)
-    if seen.told and do == "nothing":
-        if state.lags < MAX_LAGS:
-            return replace(state, lags=state.lags + 1), Move(POLL, NOTICE_LAG_S)
-        return state, Move(FAIL, text=f"{', '.join(seen.told)} told of an interruption that AWS knows nothing of")
     if seen.status == 0 and seen.has_job:
-        return state, Move(DONE, text="the job is over")
+        return replace(state, generation=int(seen.recovery["generation"])), Move(DONE, text="the job is over")
     if seen.status == 0:
         return (state, Move(POLL)) if do == "nothing" else (state, Move(DONE, text=text))
     return state, Move(FAIL, text=f"the run failed, see above{'' if do == 'nothing' else f' ({text})'}")
@@ -90,11 +78,11 @@ def after(state: Watched, seen: Seen) -> tuple[Watched, Move]:
 def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
     """Another run: at once for a new generation, ever later for one that does not come about."""
     if generation > state.generation:
-        return replace(state, generation=generation, fruitless=0, lags=0), Move(RUN, text=text)
+        return replace(state, generation=generation, fruitless=0), Move(RUN, text=text)
     if state.fruitless + 1 >= MAX_FRUITLESS:
         return state, Move(FAIL, text=f"gave up after {MAX_FRUITLESS} runs without a new generation ({text})")
     pause = min(PAUSE_S * 2**state.fruitless, LONGEST_PAUSE_S)
-    return replace(state, fruitless=state.fruitless + 1, lags=0), Move(RUN, pause, text)
+    return replace(state, fruitless=state.fruitless + 1), Move(RUN, pause, text)
 
 
 def told(text: str) -> dict[str, str]:
@@ -103,14 +91,15 @@ def told(text: str) -> dict[str, str]:
     return {first: (rest[0] if rest else "") for first, *rest in (one for one in words if one)}
 
 
-def to_leave(state: Watched, found: Mapping[str, str]) -> Watched:
-    """The state with the instances that are to be left although AWS has not marked them: on its recommendation."""
-    advised = {name for name, kind in found.items() if kind == "rebalance"}
-    return replace(state, leaving=tuple(sorted({*state.leaving, *advised})))
+def at_once(state: Watched, found: Mapping[str, str]) -> tuple[Watched, Move]:
+    """What to do when instances have told of an interruption: the next run decides, AWS need not be asked first."""
+    leaving = {**dict(state.leaving), **found}
+    text = ", ".join(f"{name}: {kind or 'no answer any more'}" for name, kind in sorted(found.items()))
+    return replace(state, leaving=tuple(sorted(leaving.items())), fruitless=0), Move(RUN, text=text)
 
 
 def command(
-    interpreter: str, argv: Sequence[str], together: str, resume: bool, leaving: Sequence[str] = ()
+    interpreter: str, argv: Sequence[str], together: str, resume: bool, leaving: Sequence[tuple[str, str]] = ()
 ) -> list[str]:
     """The command of one run: the one that was typed, with what tells it that somebody watches.
 
@@ -119,8 +108,10 @@ def command(
         argv: the command line that was typed, its program first.
         together: path by which all waits of the run end together.
         resume: whether this is not the first run.
-        leaving: instances that are to be left.
+        leaving: instances that are to be left, with the kind of their notice.
     """
-    lists = ["-e", json.dumps({"spot_told": list(leaving)})] if leaving else []
+    advised = [name for name, kind in leaving if kind == "rebalance"]
+    told_of = {"spot_told": [name for name, _kind in leaving], "spot_advised": advised}
+    lists = ["-e", json.dumps(told_of)] if leaving else []
     extra = {"watch": "false", "spot_watched": together, **({"spot_resume": "true"} if resume else {})}
     return [interpreter, *argv, *(part for key, value in extra.items() for part in ("-e", f"{key}={value}")), *lists]

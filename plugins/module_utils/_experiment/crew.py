@@ -10,6 +10,7 @@ it is *leaving*. The *crew* are the others that run, one a rank. Shapes are thos
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import Any
 
 from .._spot import status
@@ -26,11 +27,16 @@ def requests_by_instance(requests: Iterable[Resource]) -> dict[str, Resource]:
 
 
 def marked(requests: Iterable[Resource], instance_ids: Iterable[str]) -> list[Resource]:
-    """Spot requests as if AWS had marked these instances: they are to be left on its recommendation."""
-    wanted = set(instance_ids)
-    others = [request for request in requests if request.get("InstanceId") not in wanted]
-    mark = {"Code": "marked-for-termination", "Message": "left on a rebalance recommendation"}
-    return [*others, *({"InstanceId": name, "State": "active", "Status": mark} for name in sorted(wanted))]
+    """Spot requests as if AWS had marked these instances: they have told of a notice, or of its recommendation."""
+    wanted, kept = set(instance_ids), []
+    for request in requests:
+        code = (request.get("Status") or {}).get("Code", "")
+        if request.get("InstanceId") not in wanted or status.of(code).verdict is not status.Verdict.RUNNING:
+            kept.append(request)
+    known = {request.get("InstanceId") for request in kept}
+    mark = {"Code": "marked-for-termination", "UpdateTime": datetime.now(timezone.utc)}
+    marks = ({"InstanceId": name, "State": "active", "Status": mark} for name in sorted(wanted - known))
+    return [*kept, *marks]
 
 
 def end_of(raw: Resource, requests: dict[str, Resource]) -> status.End:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,11 +11,9 @@ from ansible_collections.experiments.spot.plugins.plugin_utils import _watch
 from ansible_collections.experiments.spot.plugins.plugin_utils._watch import Move, Seen, Watched
 
 
-def seen(
-    do: str, status: int = 2, generation: int = 1, told: dict[str, str] | None = None, has_job: bool = True
-) -> Seen:
+def seen(do: str, status: int = 2, generation: int = 1, has_job: bool = True) -> Seen:
     recovery: dict[str, Any] = {"do": do, "text": "why", "generation": generation}
-    return Seen(status, told or {}, has_job, recovery)
+    return Seen(status, has_job, recovery)
 
 
 def test_a_run_that_went_well_is_the_end_of_a_job() -> None:
@@ -51,27 +50,20 @@ def test_runs_without_a_new_generation_come_ever_later_and_end() -> None:
     assert _watch.after(state, seen("resume", generation=3))[0].fruitless == 0
 
 
-def test_a_notice_that_aws_does_not_show_yet_is_waited_for() -> None:
-    state = Watched(1)
-    for _look in range(_watch.MAX_LAGS):
-        state, move = _watch.after(state, seen("nothing", told={"i-1": "interruption"}))
-        assert move == Move(_watch.POLL, _watch.NOTICE_LAG_S)
-    assert _watch.after(state, seen("nothing", told={"i-1": "interruption"}))[1].do == _watch.FAIL
-
-
 @pytest.mark.parametrize("do", ["nothing", "stop"])
 def test_a_failure_without_a_loss_is_the_end(do: str) -> None:
     move = _watch.after(Watched(1), seen(do))[1]
     assert move.do == _watch.FAIL and "see above" in move.text
 
 
-def test_an_instance_that_aws_only_recommends_to_leave_is_left() -> None:
+def test_what_an_instance_tells_is_enough_for_the_next_run() -> None:
     found = _watch.told("i-1 interruption\ni-2 rebalance\ni-3 \n\n")
     assert found == {"i-1": "interruption", "i-2": "rebalance", "i-3": ""}
-    state = _watch.to_leave(Watched(leaving=("i-0",)), found)
-    assert state.leaving == ("i-0", "i-2")
+    state, move = _watch.at_once(Watched(3, fruitless=2, leaving=(("i-0", "rebalance"),)), found)
+    assert move == Move(_watch.RUN, 0.0, "i-1: interruption, i-2: rebalance, i-3: no answer any more")
+    assert state.fruitless == 0
     command = _watch.command("python3", [], "/t/taken-1", resume=True, leaving=state.leaving)
-    assert command[-2:] == ["-e", '{"spot_told": ["i-0", "i-2"]}']
+    assert json.loads(command[-1]) == {"spot_told": ["i-0", "i-1", "i-2", "i-3"], "spot_advised": ["i-0", "i-2"]}
 
 
 def test_the_command_is_the_one_that_was_typed() -> None:

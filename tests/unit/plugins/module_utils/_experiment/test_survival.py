@@ -265,9 +265,7 @@ def test_whatever_happens(count: int, faults: list[tuple[str, int]]) -> None:
                 continue
         decision = decide(aws)
         recovered = {"do": decision.do, "text": decision.text, "generation": decision.generation}
-        state, move = _watch.after(
-            state, _watch.Seen(status, {"i-x": "interruption"} if noticed else {}, True, recovered)
-        )
+        state, move = _watch.after(state, _watch.Seen(status, True, recovered))
         aws.check()
         assert runs <= 3 * len(faults) + 3, "a loop without progress"
     kinds = {kind for kind, _number in faults}
