@@ -482,8 +482,8 @@ def keeping_fleets(case: Case) -> list[str]:
     if plan.is_self(case.profile):
         return []
     return [
-        f"{raw['FleetId']} keeps an instance of this experiment by itself (it was launched with recovery.mode self); close"
-        " the experiment first, or go on with recovery.mode self"
+        f"{raw['FleetId']} keeps an instance of this experiment by itself (launched with recovery.mode self); close the"
+        " experiment first, or go on with recovery.mode self"
         for raw in plan.keeping_fleets(case.facts)
     ]
 
