@@ -12,8 +12,7 @@ import pytest
 
 from .conftest import User
 
-# The tests follow each other, so they stay on one worker.
-pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("launch")]
+pytestmark = pytest.mark.lab
 
 DEMO = ("-e", "profile=lab")
 
