@@ -240,7 +240,7 @@ def status(options: argparse.Namespace) -> int:
 def inventory(slot: Slot) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Instances and volumes as any AWS tool sees them."""
     import boto3  # noqa: PLC0415  half a second that `env` does not need
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415  half a second, too
 
     ec2: Any = boto3.client(
         "ec2",

@@ -74,7 +74,7 @@ def install(world: World) -> None:
 
 
 def _parameter(account_id: str, name: str, value: str, created: str) -> Parameter:
-    return Parameter(  # type: ignore[abstract]  # moto makes it like this, too
+    return Parameter(  # type: ignore[abstract]  # abstract by a mixin only: moto makes it like this, too
         account_id=account_id,
         name=name,
         value=value,

@@ -73,7 +73,7 @@ class LabResponse(EC2Response):
         """What neither the lab nor moto can do is an error that says so, not a page of HTML."""
         try:
             return super().call_action()
-        except NotImplementedError as err:
+        except NotImplementedError as err:  # moto raises it for calls it does not know
             return self._unable(f"The lab cannot do {self._get_action()}: {err}")
         except Exception as err:  # a bug of the lab must reach the caller as an answer, and the log as a traceback
             log.exception("%s failed", self._get_action())

@@ -147,7 +147,7 @@ class Volumes(LabResponse):
         found, token = filters.page(shapes, args)
         return ActionResult({"Volumes": found, "NextToken": token})
 
-    def describe_volume_status(self) -> ActionResult:  # type: ignore[override]  # moto: str
+    def describe_volume_status(self) -> ActionResult:  # type: ignore[override]  # moto declares str but takes both
         """EC2 API DescribeVolumeStatus: all is well."""
         ids = self.args.get("VolumeIds") or list(self.world.backend.volumes)
         status = [

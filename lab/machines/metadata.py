@@ -15,7 +15,7 @@ VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2019-10-01", "2020
 Node = Any  # a dict is a directory, str or bytes a file
 
 
-class Labelled(dict):  # type: ignore[type-arg]
+class Labelled(dict[str, Node]):
     """A directory whose listing says `key=label` (public-keys)."""
 
     def __init__(self, items: dict[str, Node], labels: dict[str, str]) -> None:
