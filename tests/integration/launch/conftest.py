@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,9 @@ import boto3
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-# One lab a pytest-xdist worker.
-LAB_NAME = "-".join(["wholerun", *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])])
+# One lab a checkout and pytest-xdist worker.
+CHECKOUT = f"{zlib.crc32(bytes(ROOT)):08x}"
+LAB_NAME = "-".join(["wholerun", CHECKOUT, *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])])
 
 
 def lab(*args: str) -> str:
