@@ -46,11 +46,13 @@ class Registry:
 
     Attributes:
         address: The IP address it listens on; it must be up when the registry starts.
+        notes: Directory of its configuration, process id and log; the lab's own, so that whoever ends the lab finds it.
         port: The TCP port.
         storage: Directory of its blobs.
     """
 
     address: str
+    notes: Path
     port: int = PORT
     storage: Path = field(default_factory=default_storage)
 
@@ -61,7 +63,7 @@ class Registry:
 
     @property
     def _config(self) -> Path:
-        return engine.cache_dir() / f"registry-{self.address}-{self.port}.json"
+        return self.notes / f"registry-{self.address}-{self.port}.json"
 
     @property
     def _log(self) -> Path:

@@ -36,7 +36,7 @@ def prepare(slot: Slot, progress: Progress) -> None:
     progress(f"network {slot.vpc_cidr} on {slot.bridge}")
     network.ensure_network(engine.api(), slot)
     progress("registry, job image and machine image")
-    own = registry.Registry(slot.gateway)
+    own = registry.Registry(slot.gateway, slot.path)
     own.start(say=progress)
     with ThreadPoolExecutor(max_workers=1) as pool:
         job = pool.submit(registry.ensure_job_image, own, say=progress)
@@ -56,4 +56,4 @@ def dismantle(slot: Slot, progress: Progress) -> None:
     """End what is not a container: the registry of this lab."""
     progress("stopping the registry")
     with contextlib.suppress(OSError):
-        registry.Registry(slot.gateway).stop()
+        registry.Registry(slot.gateway, slot.path).stop()

@@ -29,7 +29,7 @@ def free_port() -> int:
 @pytest.fixture
 def one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[registry.Registry]:
     monkeypatch.setenv(engine.CACHE_VARIABLE, str(tmp_path / "cache"))
-    made = registry.Registry("127.0.0.1", free_port())
+    made = registry.Registry("127.0.0.1", tmp_path, free_port())
     yield made
     made.stop()
 
@@ -77,10 +77,20 @@ def test_start_finds_it_running_and_stop_ends_it(one: registry.Registry) -> None
     one.start(nothing)
     pid = one.pid()
     assert pid and one.answers()
-    registry.Registry("127.0.0.1", one.port).start(nothing)
+    registry.Registry("127.0.0.1", one.notes, one.port).start(nothing)
     assert one.pid() == pid
-    registry.Registry("127.0.0.1", one.port).stop()
+    registry.Registry("127.0.0.1", one.notes, one.port).stop()
     assert one.pid() is None and not one.answers()
+
+
+@needs_registry
+def test_whoever_has_another_cache_ends_it_too(
+    one: registry.Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one.start(nothing)
+    monkeypatch.setenv(engine.CACHE_VARIABLE, str(tmp_path / "of another user"))
+    registry.Registry("127.0.0.1", one.notes, one.port).stop()
+    assert not one.answers()
 
 
 @needs_registry
@@ -108,7 +118,7 @@ def test_a_port_in_use_is_one_error_with_a_command(one: registry.Registry, monke
 
 @needs_registry
 def test_an_address_that_is_not_ours_is_one_error_and_leaves_no_process(one: registry.Registry) -> None:
-    other = registry.Registry("192.0.2.1", one.port)  # Source: RFC 5737, never assigned
+    other = registry.Registry("192.0.2.1", one.notes, one.port)  # Source: RFC 5737, never assigned
     with pytest.raises(engine.EngineError, match="cannot assign requested address"):
         other.start(nothing)
     assert other.pid() is None
@@ -136,7 +146,7 @@ def test_the_storage_outlives_the_process(one: registry.Registry, built: list[Pa
     one.start(nothing)
     registry.ensure_job_image(one, nothing)
     one.stop()
-    again = registry.Registry("127.0.0.1", free_port())
+    again = registry.Registry("127.0.0.1", one.notes, free_port())
     again.start(nothing)
     try:
         registry.ensure_job_image(again, nothing)
