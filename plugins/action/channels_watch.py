@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -267,7 +268,7 @@ def supervise(
         if one["direction"] == "out" and sees_files() and os.path.exists(path):
             event = Event(-1, LOCAL, (number,))
             tell = supervisor.events.put
-            watches[number] = LocalWatch(path, bool(one.get("recursive")), lambda event=event: tell(event))
+            watches[number] = LocalWatch(path, bool(one.get("recursive")), functools.partial(tell, event))
     return supervisor
 
 
