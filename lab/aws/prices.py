@@ -183,10 +183,6 @@ def products(filters: list[dict[str, str]], region: str, retired: tuple[str, ...
         if name in INSTANCE_TYPES and offered_zones(name, region, retired):
             entry = product(name, region)
             attributes = json.loads(entry)["product"]["attributes"]
-            if all(
-                attributes.get(key, "").lower() in values
-                for key, values in wanted.items()
-                if key != "ServiceCode"
-            ):
+            if all(attributes.get(key, "").lower() in values for key, values in wanted.items() if key != "ServiceCode"):
                 found.append(entry)
     return found

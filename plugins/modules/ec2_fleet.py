@@ -154,14 +154,14 @@ options:
       - An instance that has a number keeps it, each other one gets the lowest whole number from 0 that is free. The
         numbers of instances that are gone or excluded are free.
       - One instance that is asked for by itself has it from its creation, as a plain number. Of several the tag is
-        written with one call for some 50 of them, as a table by the ends of their ids; V(0=2f9c.b01e 7=90ac) means 0 and
-        1 for the ids that end in 2f9c and b01e, 7 for the one that ends in 90ac. RV(fleet.instances[].rank) says it
-        plainly.
+        written with one call for some 50 of them, as a table by the ends of their ids; V(0=2f9c.b01e 7=90ac) means 0
+        and 1 for the ids that end in 2f9c and b01e, 7 for the one that ends in 90ac. RV(fleet.instances[].rank) says
+        it plainly.
     type: str
   assume_absent:
     description:
-      - The caller has just seen that nothing counts towards O(target_capacity), so capacity is asked for without looking
-        first. What another run launches at the same time is found right after, as ever.
+      - The caller has just seen that nothing counts towards O(target_capacity), so capacity is asked for without
+        looking first. What another run launches at the same time is found right after, as ever.
     type: bool
     default: false
   default_target_capacity_type:

@@ -254,7 +254,7 @@ class Waiter:
         self.clock = clock or ClockWithFutures()
         self.started = self.clock.now()
         self.heartbeat = Heartbeat(self.started)
-        self.pauses = backoff(0.3, 5, FACTOR)
+        self.pauses = backoff(0.5, 5)
         self.next_look = 0.0
         self.scope = ""
         self.changed = False

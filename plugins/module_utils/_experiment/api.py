@@ -285,9 +285,7 @@ def tag_specification(kind: str, tags: Mapping[str, str]) -> list[Resource]:
 def import_key_pair(ec2: Client, name: str, public_key: str, tags: Mapping[str, str]) -> str:
     """Give AWS the public half of a key and return the id of the key pair. Source: EC2 API ImportKeyPair."""
     specification = tag_specification("key-pair", tags)
-    answer = ec2.import_key_pair(
-        KeyName=name, PublicKeyMaterial=public_key.encode(), TagSpecifications=specification
-    )
+    answer = ec2.import_key_pair(KeyName=name, PublicKeyMaterial=public_key.encode(), TagSpecifications=specification)
     return str(answer["KeyPairId"])
 
 
@@ -295,9 +293,7 @@ def import_key_pair(ec2: Client, name: str, public_key: str, tags: Mapping[str, 
 def create_security_group(ec2: Client, name: str, text: str, vpc_id: str, tags: Mapping[str, str]) -> str:
     """Make a security group that lets nobody in, and return its id. Source: EC2 API CreateSecurityGroup."""
     specification = tag_specification("security-group", tags)
-    answer = ec2.create_security_group(
-        GroupName=name, Description=text, VpcId=vpc_id, TagSpecifications=specification
-    )
+    answer = ec2.create_security_group(GroupName=name, Description=text, VpcId=vpc_id, TagSpecifications=specification)
     return str(answer["GroupId"])
 
 

@@ -230,7 +230,9 @@ def _room(case: Case, market: str) -> _Room:
 
 def _quota_line(case: Case, rooms: list[_Room], missing: int) -> str:
     limits = {code: (limit, room.least[code]) for room in rooms for code, limit in room.limits.items()}
-    known = ", ".join(f"{code} {limit:g} vCPUs (the smallest type has {least})" for code, (limit, least) in limits.items())
+    known = ", ".join(
+        f"{code} {limit:g} vCPUs (the smallest type has {least})" for code, (limit, least) in limits.items()
+    )
     best = max(limits, key=lambda code: limits[code][0] // limits[code][1])
     return (
         f"capacity.instance_types: the {' and '.join(room.market for room in rooms)} quotas of this account in "

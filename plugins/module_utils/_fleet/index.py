@@ -16,7 +16,6 @@ from itertools import count
 
 from .values import Instance
 
-
 # Source: EC2 user guide, tag restrictions: characters of a value.
 VALUE_LENGTH = 256
 # Source: EC2 API CreateTags: resources of one call.

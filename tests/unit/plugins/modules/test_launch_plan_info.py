@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from ansible_collections.experiments.spot.plugins.modules import launch_plan_info
@@ -98,7 +99,12 @@ def test_calls_of_a_new_experiment_and_of_the_next_one(aws: Aws, plan: Any) -> N
     aws.forget_calls()
     second = plan()
     assert sorted(aws.calls()) == NEW
-    assert (second.pools, second.image, second.cost, second.owner) == (first.pools, first.image, first.cost, first.owner)
+    assert (second.pools, second.image, second.cost, second.owner) == (
+        first.pools,
+        first.image,
+        first.cost,
+        first.owner,
+    )
 
 
 def test_calls_for_an_experiment_that_exists(aws: Aws, plan: Any) -> None:  # noqa: F811
@@ -141,7 +147,7 @@ def test_other_credentials_are_other_answers(aws: Aws, plan: Any, monkeypatch: p
 
 
 def test_a_parameter_of_the_user_is_asked_every_time(aws: Aws, plan: Any) -> None:  # noqa: F811
-    aws.client("ssm").put_parameter(Name="/mine/image", Value=aws.image(), Type="String")
+    boto3.client("ssm", region_name="us-east-1").put_parameter(Name="/mine/image", Value=aws.image(), Type="String")
     for _run in range(2):
         aws.forget_calls()
         assert plan(image={"ssm_parameter": "/mine/image"}).rc == 0

@@ -190,7 +190,7 @@ def test_all_that_is_launched_is_tagged(kind: str) -> None:
 
 
 def test_all_generations_share_a_template() -> None:
-    dead = instance(state="terminated")
+    dead = instance("i-1", state="terminated")
     first, second = make({}), make({}, instances=[dead])
     assert (first["generation"], second["generation"]) == (1, 2)
     assert first["launch_template"]["name"] == second["launch_template"]["name"]
@@ -203,7 +203,8 @@ def test_a_spot_fleet_gives_instances_only_the_tags_of_the_template(kind: str) -
 
 
 @pytest.mark.parametrize(
-    ("states", "expected"), [([], True), (["terminated", "shutting-down"], True), (["stopped"], False), (["running"], False)]
+    ("states", "expected"),
+    [([], True), (["terminated", "shutting-down"], True), (["stopped"], False), (["running"], False)],
 )
 def test_vacant(states: list[str], expected: bool) -> None:
     instances = [instance(f"i-{place}", state=state) for place, state in enumerate(states)]
