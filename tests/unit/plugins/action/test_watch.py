@@ -144,8 +144,6 @@ def test_an_instance_that_is_marked_is_missed(aws: Aws, look: watch.Look) -> Non
 def test_aws_out_of_reach_for_one_look_is_told_and_asked_again(
     make_action: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(watch.display, "display", said.append)
     error = watch.ApiError("ec2:DescribeInstances", EndpointConnectionError(endpoint_url="https://ec2"))
     answers: list[Any] = [error, True, error, False]
 
@@ -161,7 +159,7 @@ def test_aws_out_of_reach_for_one_look_is_told_and_asked_again(
     args = {**action._task.args, "aws_profile": None, "poll": 30.0}
     action._wait_for_a_loss(args, NoWait())
     assert answers == []
-    assert ["asking again in 30 s" in line for line in said] == [True, True]
+    assert ["asking again in 30 s" in line for line in action.shown] == [True, True]
 
 
 def test_check_mode_is_refused(make_action: Any) -> None:
