@@ -9,10 +9,11 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.color import ANSIBLE_COLOR
@@ -47,8 +48,9 @@ PATIENCE_S = 20
 class Runs:
     """Child processes, one at a time; a signal to us ends the child in order."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], sources: Sequence[str] = ()) -> None:
         self.say = say
+        self.sources = sources
         self.child: Child | None = None
 
     def guard(self) -> None:
@@ -68,6 +70,7 @@ class Runs:
     def run(self, argv: list[str]) -> int:
         """Runs a command to its end and shows its lines as they come; returns its exit status."""
         environ = {**os.environ, "PYTHONUNBUFFERED": "1", **({"ANSIBLE_FORCE_COLOR": "true"} if ANSIBLE_COLOR else {})}
+        environ |= _watch.no_inventory(self.sources)
         with Child(argv, environ) as child:
             self.child = child
             while child.open:
@@ -133,7 +136,7 @@ class ActionModule(ActionBase):
         return {**result, **summary, "failed": move.do == _watch.FAIL}
 
     def _watch(self, args: dict[str, Any], folder: str, task_vars: dict[str, Any]) -> tuple[Watched, Move]:
-        runs, clock = Runs(display.display), Clock()
+        runs, clock = Runs(display.display, context.CLIARGS.get("inventory") or ()), Clock()
         runs.guard()
         state, move, status = Watched(), Move(_watch.RUN), 0
         while move.do in (_watch.RUN, _watch.POLL):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,8 @@ from ansible_collections.experiments.spot.plugins.module_utils._spot import stat
 MAX_FRUITLESS = 10
 PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
+
+INVENTORY = "spot.aws_ec2.yml"
 
 RUN = "run"
 POLL = "poll"
@@ -85,6 +88,18 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
         return state, Move(FAIL, text=f"gave up after {MAX_FRUITLESS} runs without a new generation ({text})")
     pause = min(PAUSE_S * 2**state.fruitless, LONGEST_PAUSE_S)
     return replace(state, fruitless=state.fruitless + 1), Move(RUN, pause, text)
+
+
+def no_inventory(sources: Sequence[str]) -> dict[str, str]:
+    """Environment in which a run does not read our dynamic inventory, which it has no use for: a call and a second less.
+
+    An inventory of the user's own may hold variables for localhost, so it is read.
+
+    Args:
+        sources: the inventories of the command that was typed.
+    """
+    ours = len(sources) > 0 and all(os.path.basename(one) == INVENTORY for one in sources)
+    return {"ANSIBLE_INVENTORY": "localhost,"} if ours else {}
 
 
 REQUESTS, INSTANCES = "requests", "instances"
