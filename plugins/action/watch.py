@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -48,9 +48,8 @@ PATIENCE_S = 20
 class Runs:
     """Child processes, one at a time; a signal to us ends the child in order."""
 
-    def __init__(self, say: Callable[[str], None], sources: Sequence[str] = ()) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
-        self.sources = sources
         self.child: Child | None = None
 
     def guard(self) -> None:
@@ -70,7 +69,6 @@ class Runs:
     def run(self, argv: list[str]) -> int:
         """Runs a command to its end and shows its lines as they come; returns its exit status."""
         environ = {**os.environ, "PYTHONUNBUFFERED": "1", **({"ANSIBLE_FORCE_COLOR": "true"} if ANSIBLE_COLOR else {})}
-        environ |= _watch.no_inventory(self.sources)
         with Child(argv, environ) as child:
             self.child = child
             while child.open:
@@ -136,7 +134,8 @@ class ActionModule(ActionBase):
         return {**result, **summary, "failed": move.do == _watch.FAIL}
 
     def _watch(self, args: dict[str, Any], folder: str, task_vars: dict[str, Any]) -> tuple[Watched, Move]:
-        runs, clock = Runs(display.display, context.CLIARGS.get("inventory") or ()), Clock()
+        runs, clock = Runs(display.display), Clock()
+        typed = [*sys.argv, *_watch.no_inventory(sys.argv, context.CLIARGS.get("inventory") or ())]
         runs.guard()
         state, move, status = Watched(), Move(_watch.RUN), 0
         while move.do in (_watch.RUN, _watch.POLL):
@@ -144,7 +143,7 @@ class ActionModule(ActionBase):
             if move.do == _watch.RUN:
                 self._announce(args, state, move)
                 together = os.path.join(folder, f"taken-{state.runs}")
-                command = _watch.command(sys.executable, sys.argv, together, state.runs > 0, state.leaving)
+                command = _watch.command(sys.executable, typed, together, state.runs > 0, state.leaving)
                 status = runs.run(command)
                 state = replace(state, runs=state.runs + 1)
                 told = _watch.told(_read(together))

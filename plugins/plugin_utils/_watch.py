@@ -90,16 +90,18 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
     return replace(state, fruitless=state.fruitless + 1), Move(RUN, pause, text)
 
 
-def no_inventory(sources: Sequence[str]) -> dict[str, str]:
-    """Environment in which a run does not read our dynamic inventory, which it has no use for: a call and a second less.
+def no_inventory(argv: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """Arguments with which a run does not read our dynamic inventory: it has no use for it, and is a second faster.
 
-    An inventory of the user's own may hold variables for localhost, so it is read.
+    Another inventory may hold variables of the user, so it is read.
 
     Args:
-        sources: the inventories of the command that was typed.
+        argv: the command line that was typed.
+        sources: the inventories that it means, by options or by configuration.
     """
+    typed = any(word.startswith(("-i", "--inventory")) for word in argv)
     ours = len(sources) > 0 and all(os.path.basename(one) == INVENTORY for one in sources)
-    return {"ANSIBLE_INVENTORY": "localhost,"} if ours else {}
+    return ["-i", "localhost,"] if ours and not typed else []
 
 
 REQUESTS, INSTANCES = "requests", "instances"
