@@ -91,7 +91,7 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
 
 
 def no_inventory(argv: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """Arguments with which a run does not read our dynamic inventory: it has no use for it, and is a second faster.
+    """Arguments with which a run reads an empty inventory and not our dynamic one, of which it has no use: a second less.
 
     Another inventory may hold variables of the user, so it is read.
 
@@ -101,7 +101,7 @@ def no_inventory(argv: Sequence[str], sources: Sequence[str]) -> list[str]:
     """
     typed = any(word.startswith(("-i", "--inventory")) for word in argv)
     ours = len(sources) > 0 and all(os.path.basename(one) == INVENTORY for one in sources)
-    return ["-i", "localhost,"] if ours and not typed else []
+    return ["-i", ","] if ours and not typed else []
 
 
 REQUESTS, INSTANCES = "requests", "instances"

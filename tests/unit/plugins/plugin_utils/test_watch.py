@@ -101,7 +101,7 @@ def test_what_a_look_counts() -> None:
 @pytest.mark.parametrize(
     ("argv", "sources", "expected"),
     [
-        (["launch.yml"], ["/x/inventory/spot.aws_ec2.yml"], ["-i", "localhost,"]),
+        (["launch.yml"], ["/x/inventory/spot.aws_ec2.yml"], ["-i", ","]),
         (["launch.yml", "-i", "inventory"], ["/x/inventory/spot.aws_ec2.yml"], []),
         (["launch.yml"], ["/etc/ansible/hosts"], []),
         (["launch.yml"], [], []),
