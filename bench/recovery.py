@@ -129,7 +129,7 @@ class Experiment:
 
     def begun(self, known: set[str]) -> tuple[str, float] | None:
         """The instance that is not known yet and on which the job runs, and since when."""
-        self.watch.has_printed("^$")  # says so when the watch has ended
+        self.watch.has_printed("(?!)")  # matches nothing, and says so when the watch has ended
         for instance in self.alive() - known:
             try:
                 return instance, overhead.first_word(self.journal(instance))
