@@ -16,6 +16,9 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.options import argument_spec
+from ansible_collections.experiments.spot.plugins.modules import ec2_fleet
+from ansible_collections.experiments.spot.plugins.plugin_utils import _here
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
     Clock,
     Heartbeat,
@@ -25,6 +28,8 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
 )
 
 display = Display()
+
+NAME = "experiments.spot.ec2_fleet"
 
 # Seconds between two looks at the file.
 PERIOD = 0.2
@@ -126,8 +131,10 @@ class ActionModule(ActionBase):
         return local and not self._task.async_val and not is_quiet(wanted, os.environ)
 
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        if _here.can_run(self):
+            return _here.run(self, NAME, argument_spec(), args, ec2_fleet.run)
         return self._execute_module(
-            module_name="experiments.spot.ec2_fleet",
+            module_name=NAME,
             module_args=args,
             task_vars=task_vars,
             wrap_async=bool(self._task.async_val),

@@ -504,14 +504,19 @@ def do(module: Any) -> dict[str, Any]:
     return present(module, reader, SystemClock())
 
 
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
+    try:
+        return do(module)
+    except AnsibleFleetError as error:
+        module.fail_json(msg=explain(error, action_of(error)))
+        raise  # fail_json does not come back
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleAWSModule(argument_spec=argument_spec(), supports_check_mode=True)
-    try:
-        result = do(module)
-    except AnsibleFleetError as error:
-        module.fail_json(msg=explain(error, action_of(error)))
-    module.exit_json(**result)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -366,9 +366,8 @@ def _facts(clients: Clients, profile: Params, experiment: str, params: Params, k
     return facts
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> Params:
+    """What the module answers; fails through it."""
     profile = module.params["profile"]
     module.params["profile"] = module.params["aws_profile"]
     try:
@@ -377,7 +376,13 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except ProblemsFound as error:
         module.fail_json(msg=str(error), problems=error.problems)
-    module.exit_json(changed=False, **planned)
+    return {"changed": False, **planned}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -35,9 +35,7 @@ def run(make_action: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def call(module: Callable[[dict[str, Any], list[str]], Any], transport: str = "local", **args: Any) -> Any:
         plugin = make_action(ec2_fleet, {"tags": TAGS, **args}, transport=transport)
-        monkeypatch.setattr(
-            plugin, "_execute_module", lambda module_args, **_k: module(module_args, plugin.shown) or {"changed": True}
-        )
+        monkeypatch.setattr(plugin, "_module", lambda args, _vars: module(args, plugin.shown) or {"changed": True})
         result = plugin.run(task_vars={})
         result["shown"] = plugin.shown
         return result
