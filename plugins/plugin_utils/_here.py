@@ -4,8 +4,8 @@
 """Runs one of our AWS modules in the process of its action plugin, which has loaded the AWS library already.
 
 Started as a process of its own, a module spends most of a second on Python, Ansible and boto3, which counts when an
-interrupted job waits. The work, its options and its answer are those of the module; where it is to run elsewhere, or the
-library is missing here, the module is started as ever.
+interrupted job waits. The work, its options and its answer are those of the module; where it is to run elsewhere, or
+the library is missing here, the module is started as ever.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
 
 
 def no_inventory(argv: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """Arguments with which a run reads an empty inventory and not our dynamic one, of which it has no use: a second less.
+    """Arguments with which a run reads an empty inventory, not our dynamic one, which only costs it a second.
 
     Another inventory may hold variables of the user, so it is read.
 
