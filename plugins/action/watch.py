@@ -37,7 +37,6 @@ SPEC: dict[str, Any] = {
     "poll": {"type": "float", "default": 30},
 }
 PLAN = "experiments.spot.launch_plan_info"
-WATCH = "experiments.spot.watch"
 # AWS may be out of reach for a while (a laptop asleep): so many questions, so many seconds apart.
 QUESTIONS = 60
 QUESTION_PAUSE_S = 30.0
@@ -172,7 +171,7 @@ class ActionModule(ActionBase):
     def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock) -> None:
         """Looks at AWS again and again, with one describe whatever the number of instances."""
         count = int(args["profile"]["capacity"]["count"])
-        look = Look(ec2_client(WATCH, {**args, "profile": args["aws_profile"]})[0], args["experiment"], count)
+        look = Look(ec2_client("watch", {**args, "profile": args["aws_profile"]})[0], args["experiment"], count)
         failures = 0
         while True:
             clock.wait(args["poll"])
