@@ -149,6 +149,9 @@ class ActionModule(ActionBase):
                 if told:
                     state, move = _watch.at_once(state, told)
                     continue
+                if status == 0 and not args["profile"]["job"]:
+                    move = Move(_watch.POLL)  # a look says more than a plan, with one call
+                    continue
             elif status == 0 and not args["profile"]["job"]:
                 self._wait_for_a_loss(args, clock)
             recovery = self._recovery(args, state, clock, task_vars)

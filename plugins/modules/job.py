@@ -285,7 +285,7 @@ def is_different(path: str, text: str, mode: int) -> bool:
 
 def prepare(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
     """state=prepared: the image comes while other things are done; what becomes of that is seen when the job starts."""
-    image = (module.params["spec"] or {}).get("image")
+    image = str((module.params["spec"] or {}).get("image") or "")
     active = is_active(remote.show_unit(run))
     pull = bool(image) and not active and shutil.which("docker") is not None and not has_image(run, image)
     if pull and not module.check_mode:

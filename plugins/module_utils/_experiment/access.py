@@ -144,8 +144,8 @@ def strangers(rules: list[Resource], wanted: Rule) -> list[Resource]:
         }
         others = {key: value for key, value in others.items() if value}
         if others:
-            ports = {key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in rule}
-            found.append({**ports, **others})
+            ports: Resource = {key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in rule}
+            found.append(ports | others)
     return found
 
 
@@ -175,7 +175,9 @@ def told(wish: Wish, seen: Seen) -> Resource:
 def told_after(wish: Wish) -> Resource:
     """The same when all is done."""
     entry: Resource = {"key_pair": wish.name} if wish.public_key else {}
-    return {**entry, "security_group": wish.name, "lets_in": [wish.rule.cidr]} if wish.rule else entry
+    if wish.rule:
+        entry |= {"security_group": wish.name, "lets_in": [wish.rule.cidr]}
+    return entry
 
 
 # Doing it
