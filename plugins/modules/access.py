@@ -122,6 +122,10 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "tags": {"type": "dict", "default": {}},
     "assume_absent": {"type": "bool", "default": False},
 }
+RULES: dict[str, Any] = {
+    "required_by": {"cidr": ["vpc_id"]},
+    "required_one_of": [["private_key_file", "cidr"]],
+}
 NEW_KEY = "ssh-ed25519 new"
 
 
@@ -168,21 +172,21 @@ def _id(resource: dict[str, Any] | None, key: str) -> dict[str, str]:
     return {"id": resource[key]} if resource else {}
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(
-        argument_spec=ARGUMENT_SPEC,
-        supports_check_mode=True,
-        required_by={"cidr": ["vpc_id"]},
-        required_one_of=[["private_key_file", "cidr"]],
-    )
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
-        result = do(module)
+        return do(module)
     except access.AccessError as error:
         module.fail_json(msg=str(error))
     except ApiError as error:
         module.fail_json(msg="\n".join(reads.failures([error])))
-    module.exit_json(**result)
+    raise AssertionError("fail_json does not come back")
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True, **RULES)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -510,7 +510,7 @@ def run(module: Any) -> dict[str, Any]:
         return do(module)
     except AnsibleFleetError as error:
         module.fail_json(msg=explain(error, action_of(error)))
-        raise  # fail_json does not come back
+    raise AssertionError("fail_json does not come back")
 
 
 def main() -> None:

@@ -60,30 +60,43 @@ class Here(Caller):
         raise Failed({"failed": True, "msg": msg, **details})
 
 
-def can_run(action: ActionBase) -> bool:
-    """Whether the task is for this machine and not in the background, and the AWS library is here."""
-    return boto3 is not None and action._connection.transport == "local" and not action._task.async_val
+class ActionHere(ActionBase):
+    """An action plugin that is a module of the same name, run here where it can be.
 
-
-def run(
-    action: ActionBase, name: str, spec: Mapping[str, Any], args: Mapping[str, Any], do: Callable[[Any], dict[str, Any]]
-) -> dict[str, Any]:
-    """The answer of a module.
-
-    Args:
-        action: the action plugin.
-        name: full name of the module.
-        spec: its options, without those of amazon.aws.
-        args: the options that were given.
-        do: what it does with something like an AnsibleAWSModule.
+    Attributes:
+        NAME: full name of the module.
+        SPEC: its options, without those of amazon.aws.
+        RULES: what goes with what, as an AnsibleModule takes it (``required_by`` …).
+        work: what it does with something like an AnsibleAWSModule.
     """
-    checked = ArgumentSpecValidator({**aws_argument_spec(), **spec}).validate(dict(args))
-    if checked.error_messages:
-        return {"failed": True, "msg": f"{name}: {'; '.join(checked.error_messages)}"}
-    module = Here(name, checked.validated_parameters, bool(action._task.check_mode), bool(action._task.diff))
-    try:
-        result = do(module)
-    except Failed as failed:
-        result = failed.result
-    warnings = {"warnings": module.warnings} if module.warnings else {}
-    return {"changed": False, **result, **warnings}
+
+    TRANSFERS_FILES = False
+    _supports_async = True
+    NAME = ""
+    SPEC: Mapping[str, Any] = {}
+    RULES: Mapping[str, Any] = {}
+    work: Callable[[Any], dict[str, Any]]
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Does the work; see the documentation of the module."""
+        return {**super().run(tmp, task_vars), **self.answer(dict(self._task.args), task_vars)}
+
+    def answer(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The module's answer to these options."""
+        background = bool(self._task.async_val)
+        # Elsewhere, in the background, or where the AWS library is missing the module is a process of its own.
+        if boto3 is None or background or self._connection.transport != "local":
+            return dict(
+                self._execute_module(
+                    module_name=self.NAME, module_args=args, task_vars=task_vars, wrap_async=background
+                )
+            )
+        checked = ArgumentSpecValidator({**aws_argument_spec(), **self.SPEC}, **self.RULES).validate(args)
+        if checked.error_messages:
+            return {"failed": True, "msg": f"{self.NAME}: {'; '.join(checked.error_messages)}"}
+        module = Here(self.NAME, checked.validated_parameters, bool(self._task.check_mode), bool(self._task.diff))
+        try:
+            result = type(self).work(module)
+        except Failed as failed:
+            result = failed.result
+        return {"changed": False, **result, **({"warnings": module.warnings} if module.warnings else {})}
