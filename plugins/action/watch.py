@@ -89,6 +89,7 @@ class Look:
         self.count = count
         self.number = 0
         self.spot = 0
+        self.may_ask_requests = True
 
     def __call__(self) -> bool:
         """One look.
@@ -96,15 +97,25 @@ class Look:
         Raises:
             ApiError: AWS cannot be asked.
         """
-        asked = _watch.question(self.number, self.spot, self.count)
-        if asked == _watch.REQUESTS:
-            well = _watch.undisturbed(api.marked_spot_requests(self.client, self.experiment)) >= self.spot
-        else:
-            found = api.marked_instances(self.client, self.experiment)
-            self.spot = _watch.spot(found)
-            well = _watch.alive(found) >= self.count
+        asked = _watch.question(self.number, self.spot, self.count) if self.may_ask_requests else _watch.INSTANCES
+        well = self._requests() if asked == _watch.REQUESTS else self._instances()
         self.number += 1
         return well
+
+    def _requests(self) -> bool:
+        try:
+            found = api.marked_spot_requests(self.client, self.experiment)
+        except ApiError as error:
+            if not error.denied:
+                raise
+            self.may_ask_requests = False  # then an instance is missed when it ends, not when it is marked
+            return True
+        return _watch.undisturbed(found) >= self.spot
+
+    def _instances(self) -> bool:
+        found = api.marked_instances(self.client, self.experiment)
+        self.spot = _watch.spot(found)
+        return _watch.alive(found) >= self.count
 
 
 def _read(path: str) -> str:

@@ -141,6 +141,14 @@ def test_an_instance_that_is_marked_is_missed(aws: Aws, look: watch.Look) -> Non
     assert not look()
 
 
+def test_without_the_permission_for_requests_the_instances_are_asked(aws: Aws, look: watch.Look) -> None:  # noqa: F811
+    aws.deny("DescribeSpotInstanceRequests")
+    assert all(look() for _number in range(4))
+    assert aws.calls().count("DescribeSpotInstanceRequests") == 1
+    aws.ec2.terminate_instances(InstanceIds=[aws.instances()[0]["InstanceId"]])
+    assert not look()
+
+
 def test_aws_out_of_reach_for_one_look_is_told_and_asked_again(
     make_action: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
