@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ansible import context
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.color import ANSIBLE_COLOR
@@ -145,7 +144,6 @@ class ActionModule(ActionBase):
 
     def _watch(self, args: dict[str, Any], folder: str, task_vars: dict[str, Any]) -> tuple[Watched, Move]:
         runs, clock = Runs(display.display), Clock()
-        typed = [*sys.argv, *_watch.no_inventory(sys.argv, context.CLIARGS.get("inventory") or ())]
         runs.guard()
         state, move, status = Watched(), Move(_watch.RUN), 0
         while move.do in (_watch.RUN, _watch.POLL):
@@ -153,7 +151,7 @@ class ActionModule(ActionBase):
             if move.do == _watch.RUN:
                 self._announce(args, state, move)
                 together = os.path.join(folder, f"taken-{state.runs}")
-                command = _watch.command(sys.executable, typed, together, state.runs > 0, state.leaving)
+                command = _watch.command(sys.executable, sys.argv, together, state.runs > 0, state.leaving)
                 status = runs.run(command)
                 state = replace(state, runs=state.runs + 1)
                 told = _watch.told(_read(together))

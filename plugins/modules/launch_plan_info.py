@@ -57,7 +57,7 @@ options:
     description:
       - Whether answers that hardly ever change may come from earlier runs with the same access key in the same region,
         at most a day old - where instance types are offered and what they are, On-Demand prices, the identity of the
-        caller - or an hour - subnets, quotas, images by id or by a public parameter of AWS.
+        caller - or an hour - quotas, images by id or by a public parameter of AWS.
       - They lie in C(~/.cache/experiments.spot) and hold no secret. When something seems wrong, everything is asked
         again before it is told.
     type: bool

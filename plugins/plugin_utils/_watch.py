@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,8 +16,6 @@ from ansible_collections.experiments.spot.plugins.module_utils._spot import stat
 MAX_FRUITLESS = 10
 PAUSE_S = 5.0
 LONGEST_PAUSE_S = 60.0
-
-INVENTORY = "spot.aws_ec2.yml"
 
 RUN = "run"
 POLL = "poll"
@@ -88,20 +85,6 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
         return state, Move(FAIL, text=f"gave up after {MAX_FRUITLESS} runs without a new generation ({text})")
     pause = min(PAUSE_S * 2**state.fruitless, LONGEST_PAUSE_S)
     return replace(state, fruitless=state.fruitless + 1), Move(RUN, pause, text)
-
-
-def no_inventory(argv: Sequence[str], sources: Sequence[str]) -> list[str]:
-    """Arguments with which a run reads an empty inventory, not our dynamic one, which only costs it a second.
-
-    Another inventory may hold variables of the user, so it is read.
-
-    Args:
-        argv: the command line that was typed.
-        sources: the inventories that it means, by options or by configuration.
-    """
-    typed = any(word.startswith(("-i", "--inventory")) for word in argv)
-    ours = len(sources) > 0 and all(os.path.basename(one) == INVENTORY for one in sources)
-    return ["-i", ","] if ours and not typed else []
 
 
 REQUESTS, INSTANCES = "requests", "instances"

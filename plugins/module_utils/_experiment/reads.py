@@ -112,7 +112,7 @@ def _account_reads(clients: Clients, kept: Kept) -> Reads:
 
 def _capacity_reads(clients: Clients, profile: Profile, kept: Kept) -> Reads:
     capacity = profile["capacity"]
-    types, ids = list(dict.fromkeys(capacity["instance_types"])), capacity["subnet_ids"]
+    types = list(dict.fromkeys(capacity["instance_types"]))
     names = sorted(types)
     reads: Reads = {
         "image": partial(_image, clients, profile["image"], kept),
@@ -128,7 +128,7 @@ def _capacity_reads(clients: Clients, profile: Profile, kept: Kept) -> Reads:
             lambda: api.offerings(clients("ec2"), types),
             lambda found: {name for name, _zone in found} == {*types},
         ),
-        "subnets": partial(kept.hour, ["subnets", sorted(ids)], partial(_subnets, clients, ids), bool),
+        "subnets": partial(_subnets, clients, capacity["subnet_ids"]),
         "spot_prices": lambda: api.spot_prices(clients("ec2"), types),
         "on_demand": partial(kept.day, ["on_demand", names], partial(_on_demand, clients, names), _all_known),
     }

@@ -135,7 +135,7 @@ def launch(
             launched.update({item.instance_id: item for item in answer.launched})
             fleet_ids.update({answer.fleet_id: None} if answer.launched else {})
             state = absorb(wish, state, step.request, answer, clock.now())
-            seen = fleet.look(launched.values()) if answer.seen is None else answer.seen
+            seen = _seen(fleet, answer, launched)
         else:
             break
     ours = tuple(launched) if not state.unknown else tuple(launched | _new(wish, before, seen))
@@ -146,6 +146,14 @@ def launch(
         alive = {instance.instance_id for instance in seen}
         return _take_back(fleet, outcome, [name for name in ours if name in alive])
     return _trim(fleet, wish, clock, outcome)
+
+
+def _seen(fleet: Fleet, answer: Answer, launched: Mapping[str, Instance]) -> tuple[Instance, ...]:
+    """What the answer's own look has shown, if that has all that was launched; the tags of some may lag behind."""
+    known = {instance.instance_id for instance in answer.seen or ()}
+    if answer.seen is None or not launched.keys() <= known:
+        return fleet.look(launched.values())
+    return answer.seen
 
 
 def _settled(fleet: Fleet, wish: Wish, clock: Clock, seen: tuple[Instance, ...]) -> tuple[Instance, ...]:

@@ -541,6 +541,16 @@ def test_what_the_caller_has_just_seen_is_not_looked_at_again(run: Module, wire:
     assert result["fleet"]["launched"] == ["i-1"]
 
 
+def test_what_was_launched_first_counts_though_its_tags_lag_behind(run: Module, wire: Wire) -> None:
+    """Two requests, a base and Spot; after the second the first instance is shown by its id alone."""
+    one, two = instances(("i-1", "g5.xlarge", "us-east-1a")), instances(("i-2", "g5.xlarge", "us-east-1a"))
+    wire.script("DescribeInstances", NOTHING, NOTHING, one, two, two, one)
+    wire.script("CreateFleet", fleet("i-1"), fleet("i-2"))
+    result = run(target_capacity=2, on_demand_target_capacity=1, **PRESENT)
+    assert [item["instance_id"] for item in result["fleet"]["instances"]] == ["i-2", "i-1"]
+    assert len(wire.of("CreateFleet")) == 2
+
+
 def test_check_mode_looks_whatever_the_caller_has_seen(run: Module, wire: Wire) -> None:
     wire.script("DescribeInstances", ONE)
     assert run(check=True, assume_absent=True, **PRESENT)["changed"] is False

@@ -73,7 +73,7 @@ def test_each_call_is_made_once(aws: Aws, plan: Any) -> None:  # noqa: F811
     assert sorted(aws.calls()) == sorted(set(aws.calls()))
 
 
-NEW = ["DescribeInstances", "DescribeSpotPriceHistory", "DescribeTags"]
+NEW = ["DescribeInstances", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeTags"]
 EXISTING = [
     "DescribeKeyPairs",
     "DescribeLaunchTemplates",
@@ -85,7 +85,6 @@ HARDLY_EVER_CHANGES = [
     "DescribeImages",
     "DescribeInstanceTypeOfferings",
     "DescribeInstanceTypes",
-    "DescribeSubnets",
     "GetCallerIdentity",
     "GetParameter",
     "GetProducts",

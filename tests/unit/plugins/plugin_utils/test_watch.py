@@ -96,16 +96,3 @@ def test_what_a_look_counts() -> None:
     assert (_watch.alive(found), _watch.spot(found)) == (3, 2)
     requests = [request(), request("marked-for-termination"), request("instance-terminated-by-user", "closed")]
     assert _watch.undisturbed(requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("argv", "sources", "expected"),
-    [
-        (["launch.yml"], ["/x/inventory/spot.aws_ec2.yml"], ["-i", ","]),
-        (["launch.yml", "-i", "inventory"], ["/x/inventory/spot.aws_ec2.yml"], []),
-        (["launch.yml"], ["/etc/ansible/hosts"], []),
-        (["launch.yml"], [], []),
-    ],
-)
-def test_only_our_own_inventory_is_left_out(argv: list[str], sources: list[str], expected: list[str]) -> None:
-    assert _watch.no_inventory(argv, sources) == expected
