@@ -83,13 +83,10 @@ class ActionHere(ActionBase):
 
     def answer(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The module's answer to these options."""
-        background = bool(self._task.async_val)
-        # Elsewhere, in the background, or where the AWS library is missing the module is a process of its own.
-        if boto3 is None or background or self._connection.transport != "local":
+        if self._needs_a_process():
+            wrap = bool(self._task.async_val)
             return dict(
-                self._execute_module(
-                    module_name=self.NAME, module_args=args, task_vars=task_vars, wrap_async=background
-                )
+                self._execute_module(module_name=self.NAME, module_args=args, task_vars=task_vars, wrap_async=wrap)
             )
         checked = ArgumentSpecValidator({**aws_argument_spec(), **self.SPEC}, **self.RULES).validate(args)
         if checked.error_messages:
@@ -100,3 +97,10 @@ class ActionHere(ActionBase):
         except Failed as failed:
             result = failed.result
         return {"changed": False, **result, **({"warnings": module.warnings} if module.warnings else {})}
+
+    def _needs_a_process(self) -> bool:
+        """Whether it is for another machine, user or environment, in the background, or the library is missing here."""
+        other_user = getattr(self._connection, "become", None) is not None
+        other_environment = any(getattr(self._task, "environment", None) or [])
+        elsewhere = self._connection.transport != "local" or bool(self._task.async_val)
+        return boto3 is None or elsewhere or other_user or other_environment

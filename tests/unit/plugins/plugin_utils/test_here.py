@@ -57,11 +57,22 @@ def test_failures_and_warnings_are_part_of_the_answer(monkeypatch: pytest.Monkey
     assert done == {"changed": False, "failed": True, "msg": "no", "problems": ["one"], "warnings": ["look out"]}
 
 
-@pytest.mark.parametrize("more", [{"transport": "ssh"}, {"async_val": 60}, {"library": None}])
-def test_elsewhere_the_module_is_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]) -> None:
-    if "library" in more:
-        monkeypatch.setattr(_here, "boto3", more.pop("library"))
+@pytest.mark.parametrize("more", [{"transport": "ssh"}, {"async_val": 60}, {}])
+@pytest.mark.parametrize("other", ["library", "user", "environment", ""])
+def test_elsewhere_the_module_is_a_process_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, Any], other: str
+) -> None:
     plugin = action(number=1, **more)
+    if other == "library":
+        monkeypatch.setattr(_here, "boto3", None)
+    elif other == "user":
+        plugin._connection.become = object()
+    elif other == "environment":
+        plugin._task.environment = [{"AWS_PROFILE": "mine"}]
+    elif not more:
+        monkeypatch.setattr(
+            plugin, "_connection", SimpleNamespace(transport="docker", _shell=plugin._connection._shell)
+        )
     assert plugin.run() == {"elsewhere": True}
     (given,) = plugin.executed
     assert (given["module_name"], given["module_args"]) == ("experiments.spot.test", {"number": 1})
