@@ -53,6 +53,15 @@ options:
         win over these.
     type: dict
     default: {}
+  cache:
+    description:
+      - Whether answers that hardly ever change may come from earlier runs with the same access key in the same region,
+        at most a day old - where instance types are offered and what they are, On-Demand prices, the identity of the
+        caller - or an hour - quotas, images by id or by a public parameter of AWS.
+      - They lie in C(~/.cache/experiments.spot) and hold no secret. When something seems wrong, everything is asked
+        again before it is told.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -189,6 +198,11 @@ instances:
   returned: success
   type: list
   elements: dict
+vacant:
+  description:
+    - Whether the experiment has no instance, stopped ones included, but those of RV(leaving) and those that have ended.
+  returned: success
+  type: bool
 leaving:
   description: Instances that still run and that AWS has announced to take, with the keys of RV(instances).
   returned: success
@@ -286,6 +300,7 @@ notes:
   elements: str
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import env_fallback
@@ -293,6 +308,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import crew, plan, problems, reads
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.facts import Facts
 
 if TYPE_CHECKING:
     Params = dict[str, Any]
@@ -305,6 +321,7 @@ ARGUMENT_SPEC: Params = {
     "caller_cidr": {"type": "str"},
     "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
     "tags": {"type": "dict", "default": {}},
+    "cache": {"type": "bool", "default": True},
 }
 
 
@@ -331,17 +348,26 @@ def make_plan(clients: Clients, profile: Params, params: Params) -> Params:
         ProblemsFound: the launch would fail.
     """
     experiment = params["experiment"] or profile["experiment"]
-    facts = reads.facts(clients, profile, experiment)
-    facts.spot_requests = crew.marked(facts.spot_requests, params["leaving_instance_ids"])
+    whose = clients.whose() if params["cache"] else None
+    kept = reads.Kept(whose, os.environ)
+    facts = _facts(clients, profile, experiment, params, kept)
     found = problems.find(problems.Case(profile, experiment, facts))
+    if found and kept.taken:  # What is wrong must be so now.
+        facts = _facts(clients, profile, experiment, params, reads.Kept(whose, os.environ, take=False))
+        found = problems.find(problems.Case(profile, experiment, facts))
     if found:
         raise ProblemsFound(experiment, found)
     return plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def _facts(clients: Clients, profile: Params, experiment: str, params: Params, kept: reads.Kept) -> Facts:
+    facts = reads.facts(clients, profile, experiment, kept)
+    facts.spot_requests = crew.marked(facts.spot_requests, params["leaving_instance_ids"])
+    return facts
+
+
+def run(module: Any) -> Params:
+    """What the module answers; fails through it."""
     profile = module.params["profile"]
     module.params["profile"] = module.params["aws_profile"]
     try:
@@ -350,7 +376,13 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except ProblemsFound as error:
         module.fail_json(msg=str(error), problems=error.problems)
-    module.exit_json(changed=False, **planned)
+    return {"changed": False, **planned}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ TYPES_OF_OPTION: dict[str, tuple[str, ...]] = {
     "scope": (INSTANT,),
     "exclude_instance_ids": (INSTANT,),
     "index_tag": (INSTANT,),
+    "assume_absent": (INSTANT,),
     "cooldown": (INSTANT,),
     "target_capacity_unit_type": (REQUEST, MAINTAIN),
     "terminate_instances_with_expiration": (REQUEST, MAINTAIN),
@@ -67,7 +68,7 @@ def _what_spec() -> dict[str, Any]:
     return {
         "launch_template": {
             "type": "dict",
-            "options": {"id": {}, "name": {}, "version": {"default": "$Default"}},
+            "options": {"id": {}, "name": {}, "version": {"default": "$Default"}, "data": {"type": "dict"}},
         },
         "overrides": {
             "type": "list",
@@ -91,6 +92,7 @@ def _what_spec() -> dict[str, Any]:
         "scope": {"choices": ["generation", "experiment"], "default": "generation"},
         "exclude_instance_ids": {"type": "list", "elements": "str", "default": []},
         "index_tag": {"no_log": False},
+        "assume_absent": {"type": "bool", "default": False},
     }
 
 

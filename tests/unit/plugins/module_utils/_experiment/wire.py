@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -46,6 +47,12 @@ class Aws:
         """Start counting anew."""
         self.app.world.calls.clear()
 
+    def control(self, name: str, **data: Any) -> Any:
+        """Call a control of the lab."""
+        request = urllib.request.Request(f"{self.url}/lab/{name}", data=json.dumps(data).encode())
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.loads(answer.read())
+
     def deny(self, action: str) -> None:
         """Take a permission away."""
         self.app.world.denied[action] = "*"
@@ -73,7 +80,7 @@ class Aws:
             MinCount=1,
             MaxCount=1,
             Placement={"AvailabilityZone": zone},
-            TagSpecifications=self.tag_specification("instance"),
+            TagSpecifications=self.tag_specification("instance") + self.tag_specification("spot-instances-request"),
             InstanceMarketOptions={"MarketType": "spot"},
             **more,
         )
