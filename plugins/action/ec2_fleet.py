@@ -38,9 +38,13 @@ class Follower:
         label: what stands before each line.
         say: shows one line.
         clock: time.
+        service: what is waited for when nothing is told.
     """
 
-    def __init__(self, path: str, label: str, say: Callable[[str], None], clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: str, label: str, say: Callable[[str], None], clock: Clock | None = None, service: str = "EC2"
+    ) -> None:
+        self.service = service
         self.path = path
         self.label = label
         self.say = say
@@ -49,7 +53,7 @@ class Follower:
         self.splitter = LineSplitter()
         self.offset = os.path.getsize(path) if os.path.exists(path) else 0
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="ec2_fleet progress", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
     def __enter__(self) -> Follower:
         self.thread.start()
@@ -72,7 +76,7 @@ class Follower:
             self.heartbeat.next_at = now + self.heartbeat.every
             self.show(lines)
         elif self.heartbeat.due(now):
-            self.show([f"waiting for EC2 ({duration(self.heartbeat.elapsed(now))})"])
+            self.show([f"waiting for {self.service} ({duration(self.heartbeat.elapsed(now))})"])
 
     def show(self, lines: list[str]) -> None:
         """Shows lines."""
@@ -107,6 +111,7 @@ def label_of(tags: Any) -> str:
 class ActionModule(ActionBase):
     """Runs the module and, when it runs on the controller, shows its progress."""
 
+    MODULE, SERVICE = "experiments.spot.ec2_fleet", "EC2"
     TRANSFERS_FILES = False
     _supports_async = True
 
@@ -116,7 +121,8 @@ class ActionModule(ActionBase):
         args = dict(self._task.args)
         if not self._can_show(args.get("quiet")):
             return {**result, **self._module(args, task_vars)}
-        with progress_file(args.get("progress_file")) as path, Follower(path, label_of(args.get("tags")), _say):
+        label = label_of(args.get("tags"))
+        with progress_file(args.get("progress_file")) as path, Follower(path, label, _say, service=self.SERVICE):
             return {**result, **self._module({**args, "progress_file": path}, task_vars)}
 
     def _can_show(self, quiet: Any) -> bool:
@@ -127,7 +133,7 @@ class ActionModule(ActionBase):
 
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         return self._execute_module(
-            module_name="experiments.spot.ec2_fleet",
+            module_name=self.MODULE,
             module_args=args,
             task_vars=task_vars,
             wrap_async=bool(self._task.async_val),

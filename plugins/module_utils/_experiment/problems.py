@@ -10,10 +10,11 @@ itself enforces name the error that it would give.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
+from .._efs import plan as efs_plan
 from .._self import userdata
 from . import crew, plan, successors, transformations
 
@@ -445,6 +446,16 @@ def _other_zone(case: Case, entries: list[Resource]) -> list[str]:
     ]
 
 
+def file_systems(case: Case) -> list[str]:
+    """File systems that do not exist, lie in another VPC, or are not as they have to be. Source: EFS API errors."""
+    subnets = plan.usable_subnets(case.profile, case.facts)
+    return [
+        f"file_systems.{one['name']}: {line}"
+        for one, read in zip(case.profile.get("file_systems") or [], case.facts.file_systems)
+        for line in efs_plan.problems(efs_plan.from_keys(one, {}), replace(read, subnets=subnets))
+    ]
+
+
 # Tags
 
 
@@ -500,7 +511,7 @@ def instance_endpoint(case: Case) -> list[str]:
 
 
 LAUNCH_CHECKS = (types, type_abilities, zones, subnets, public_address, pools, quotas, image, key_pair, key_file)
-ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags, instance_endpoint, keeping_fleets)
+ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, file_systems, tags, instance_endpoint, keeping_fleets)
 
 
 def find(case: Case) -> list[str]:

@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
+from .._efs import api as efs_api
+from .._efs import plan as efs_plan
 from .._self import userdata
 from .._spot import api as spot_api
 from . import api, keys, plan, problems, transformations
@@ -115,7 +117,14 @@ def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads
     snapshots = [volume["snapshot_id"] for volume in profile["volumes"] if volume["snapshot_id"]]
     if snapshots:
         reads["snapshots"] = lambda: api.snapshots_by_id(clients("ec2"), snapshots)
+    for index, one in enumerate(profile.get("file_systems") or []):
+        wanted = efs_plan.from_keys(one, {})
+        reads[f"file_system {index}"] = partial(_file_system, clients, wanted)
     return reads
+
+
+def _file_system(clients: Clients, wanted: efs_plan.Wanted) -> Any:
+    return efs_api.read(clients("efs"), clients("ec2"), wanted)
 
 
 def _image(clients: Clients, wanted: dict[str, Any]) -> Any:
@@ -214,6 +223,7 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         volumes_by_id=answers.get("volumes_by_id", []),
         own_volumes=answers["own_volumes"],
         snapshots=answers.get("snapshots", []),
+        file_systems=[answers[f"file_system {index}"] for index in range(len(profile.get("file_systems") or []))],
         instances=answers["instances"],
         spot_requests=answers.get("spot_requests", []),
         fleets=answers.get("fleets", []),

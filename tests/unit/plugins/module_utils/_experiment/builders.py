@@ -79,6 +79,7 @@ PROFILE: Resource = {
         "wait": 300,
     },
     "volumes": [],
+    "file_systems": [],
     "channels": [],
     "runtime": {"docker": True, "gpu": "auto"},
     "job": {"name": "train", "time_limit": None},
