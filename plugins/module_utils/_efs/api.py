@@ -220,7 +220,7 @@ def create_group(ec2: Any, wanted: Wanted, vpc_id: str) -> str | None:
 @calls("ec2:AuthorizeSecurityGroupIngress")
 def admit(ec2: Any, group_id: str, client_group_id: str) -> None:
     """Let the instances of a group reach NFS. Source: EC2 API AuthorizeSecurityGroupIngress."""
-    pair = {"GroupId": client_group_id, "Description": "instances of an experiment"}
+    pair = {"GroupId": client_group_id}
     rule = {"IpProtocol": "tcp", "FromPort": NFS_PORT, "ToPort": NFS_PORT, "UserIdGroupPairs": [pair]}
     with ignoring(_there_already):
         ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[rule])

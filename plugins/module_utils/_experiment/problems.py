@@ -511,7 +511,16 @@ def instance_endpoint(case: Case) -> list[str]:
 
 
 LAUNCH_CHECKS = (types, type_abilities, zones, subnets, public_address, pools, quotas, image, key_pair, key_file)
-ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, file_systems, tags, instance_endpoint, keeping_fleets)
+ALWAYS_CHECKS = (
+    security_groups,
+    instance_profile,
+    volumes,
+    volume_zones,
+    file_systems,
+    tags,
+    instance_endpoint,
+    keeping_fleets,
+)
 
 
 def find(case: Case) -> list[str]:

@@ -258,6 +258,8 @@ def found(clients: Clients, experiment: str | None) -> Found:
         more["fleets"] = lambda: api.fleets_by_id(clients("ec2"), fleets)
     if any(tag["ResourceType"] == "spot-fleet-request" for tag in answers["tags"]):
         more["spot_fleets"] = lambda: spot_api.spot_fleets(clients("ec2"))
+    if any(efs_plan.MARK in transformations.tags_of(raw) for raw in answers["security_groups"]):
+        more["file_systems"] = lambda: efs_api.file_systems(clients("efs"))
     holders = [raw["InstanceId"] for raw in answers["instances"] if raw["State"]["Name"] not in transformations.GONE]
     if holders:
         more["attached"] = lambda: api.attached_volumes(clients("ec2"), holders)
@@ -271,6 +273,17 @@ def volumes_named(clients: Clients, ids: list[str]) -> list[Any]:
         ReadError: when the call failed.
     """
     return _all({"volumes": lambda: api.volumes_by_id(clients("ec2"), ids)})["volumes"] if ids else []
+
+
+def experiments_of_groups(clients: Clients, ids: list[str]) -> dict[str, str]:
+    """Security group -> the experiment it belongs to, for those that belong to one.
+
+    Raises:
+        ReadError: when the call failed.
+    """
+    found = _all({"groups": lambda: api.security_groups_by_id(clients("ec2"), ids)})["groups"] if ids else []
+    tags = {raw["GroupId"]: transformations.tags_of(raw) for raw in found}
+    return {group: kept["spot:experiment"] for group, kept in tags.items() if "spot:experiment" in kept}
 
 
 def prices(clients: Clients, instances: list[Any]) -> tuple[Prices, list[str]]:

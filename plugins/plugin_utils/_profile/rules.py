@@ -352,7 +352,9 @@ def raw_mount_points(checked: Checked) -> None:
         for index, one in enumerate(_list(checked.document.data, section)):
             given = one.get("mount_point") if isinstance(one, dict) else None
             if isinstance(given, str) and ".." in given.split("/") and checked.ok(section, index, "mount_point"):
-                checked.report((section, index, "mount_point"), f'"{given}" contains ..', "write the path itself", given)
+                checked.report(
+                    (section, index, "mount_point"), f'"{given}" contains ..', "write the path itself", given
+                )
 
 
 def file_system_names(checked: Checked) -> None:
@@ -393,7 +395,9 @@ def file_system_access(checked: Checked) -> None:
             checked.report(at, "an access point is mounted only with encryption on the way", "remove it")
         if point and one["path"] != "/":
             at = ("file_systems", index, "path")
-            checked.report(at, "an access point has a root of its own", "remove it, access_point.path says it", one["path"])
+            checked.report(
+                at, "an access point has a root of its own", "remove it, access_point.path says it", one["path"]
+            )
 
 
 def file_system_key(checked: Checked) -> None:

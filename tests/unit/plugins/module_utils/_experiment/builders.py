@@ -107,6 +107,33 @@ def volume_of_profile(**changes: Any) -> Resource:
     return {**VOLUME, **changes}
 
 
+FILE_SYSTEM: Resource = {
+    "name": "team",
+    "file_system_id": None,
+    "mount_point": "/team",
+    "path": "/",
+    "access_point": None,
+    "access_point_id": None,
+    "throughput_mode": "elastic",
+    "provisioned_throughput": None,
+    "performance_mode": "generalPurpose",
+    "encrypted": True,
+    "kms_key_id": None,
+    "transition_to_ia": None,
+    "transit_encryption": "auto",
+    "owner": "admin",
+    "group": "admin",
+    "mode": "0755",
+    "read_only": False,
+    "options": "",
+}
+
+
+def file_system_of_profile(**changes: Any) -> Resource:
+    """One entry of the profile's file systems."""
+    return {**FILE_SYSTEM, **changes}
+
+
 def tags(**ours: str) -> list[Resource]:
     """``Tags`` of boto3: ``tags(experiment="lab", Name="x")``; lower-case keys get the prefix ``spot:``."""
     return [{"Key": key if key[0].isupper() else f"spot:{key}", "Value": value} for key, value in ours.items()]
