@@ -26,7 +26,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._efs import mount
 from lab import engine
 from lab.machines import nfs
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 PACKAGES = ["nfs-ganesha", "nfs-ganesha-vfs", "nfs-common", "user-mode-linux", "busybox-static"]
 SERVER, CLIENT, TAP = "198.18.255.1", "198.18.255.2", "spotnfs0"
 MODULES = ("nfsv4",)
