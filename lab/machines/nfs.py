@@ -1,8 +1,8 @@
 """EFS behind the API: a directory of the host for each file system, served at the addresses of its mount targets.
 
-Machines get all of it at `/lab/efs`, by address of the mount target: where the host's kernel has no NFS client, the mount
-helper of the machine image binds it from there (`image/rootfs/usr/local/sbin/lab-mount-nfs4`). Port 2049 of an address is
-served by nfs-ganesha where the host has it, as real NFS 4.1; elsewhere it only answers.
+Machines get all of it at `/lab/efs`, by address of the mount target: where the host's kernel has no NFS client, the
+mount helper of the machine image binds it from there (`image/rootfs/usr/local/sbin/lab-mount-nfs4`). Port 2049 of an
+address is served by nfs-ganesha where the host has it, as real NFS 4.1; elsewhere it only answers.
 """
 
 from __future__ import annotations

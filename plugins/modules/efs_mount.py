@@ -13,8 +13,8 @@ author:
   - experiments.spot authors (@experiments-spot)
 description:
   - Runs on the instance. Mounts a file system with the options that AWS recommends for NFS 4.1, or with
-    amazon-efs-utils and TLS where that is installed, writes C(/etc/fstab) so that it survives a reboot and never stops one, and sets
-    owner, group and mode of the mounted directory.
+    amazon-efs-utils and TLS where that is installed, writes C(/etc/fstab) so that it survives a reboot and never
+    stops one, and sets owner, group and mode of the mounted directory.
   - The server is reached by its DNS name, or by the address of the mount target where the VPC resolves no names.
   - The mount is hard, so a program that uses it waits while the server is gone and goes on when it is back. Nothing is
     unmounted lazily.

@@ -40,8 +40,8 @@ options:
     default: []
   delete_file_systems:
     description:
-      - Names or ids of EFS file systems to delete with their data, or V(all). They are returned in RV(file_systems), for
-        M(experiments.spot.efs_file_system) to delete when the instances are gone.
+      - Names or ids of EFS file systems to delete with their data, or V(all). They are returned in RV(file_systems),
+        for M(experiments.spot.efs_file_system) to delete when the instances are gone.
       - One that the experiment did not make is refused, and then nothing is removed.
     type: list
     elements: str
@@ -164,8 +164,8 @@ def remove(clients: Clients, params: dict[str, Any], check_mode: bool) -> tuple[
         users = reads.experiments_of_groups(
             clients, [one for raw in found.file_systems for one in teardown.let_in(raw, found)]
         )
-    wanted = params["delete_volumes"], named, params["delete_file_systems"], users
-    decided = teardown.decide(params["experiment"], found, *wanted)
+    shared = {"delete_file_systems": params["delete_file_systems"], "users": users}
+    decided = teardown.decide(params["experiment"], found, params["delete_volumes"], named, **shared)
     if decided.problems:
         raise Refused("\n".join(decided.problems))
     done = removal.predict(decided) if check_mode else removal.carry_out(clients, decided)

@@ -446,7 +446,7 @@ def _try_delete(ec2: Client, group_id: str) -> bool:
 
 
 def _shut_out(ec2: Client, group_id: str) -> bool:
-    """Take the rules that let a group reach a file system out of the groups of mount targets; whether there were any."""
+    """Take the rules that let a group reach file systems out of the groups of mount targets; whether there were any."""
     wanted = [*filters(tag_key="spot:file-system"), {"Name": "ip-permission.group-id", "Values": [group_id]}]
     found = pages(ec2, "describe_security_groups", "SecurityGroups", Filters=wanted)
     for group in found:

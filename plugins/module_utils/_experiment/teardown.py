@@ -35,8 +35,8 @@ class Removal:
         security_groups: ids that can be tried now.
         volumes: ids that can be deleted now.
         pending: ids that wait until the instances are gone.
-        file_systems: file systems to be deleted, as ``experiment_info`` shows them. The caller does it, when the instances
-            are gone.
+        file_systems: file systems to be deleted, as ``experiment_info`` shows them. The caller does it, when the
+            instances are gone.
         kept_file_systems: file systems that stay.
         kept: volumes that stay, as ``experiment_info`` shows them.
         problems: why nothing may be done, one line each.
@@ -77,6 +77,7 @@ def decide(
     found: Found,
     delete_volumes: list[str],
     named: list[Resource],
+    *,
     delete_file_systems: list[str] | None = None,
     users: dict[str, str] | None = None,
 ) -> Removal:
@@ -162,8 +163,8 @@ def _file_systems(experiment: str, found: Found, wanted: list[str], removal: Rem
         chosen = not {one["file_system_id"], one["name"]}.isdisjoint(wanted)
         if chosen and not one["ours"]:
             removal.problems.append(
-                f"delete_file_systems: {one['name']} ({one['file_system_id']}) was not made by experiment {experiment}, "
-                "so it is not deleted; take it off the list, or delete it yourself"
+                f"delete_file_systems: {one['name']} ({one['file_system_id']}) was not made by experiment "
+                f"{experiment}, so it is not deleted; take it off the list, or delete it yourself"
             )
         elif chosen or (every and one["ours"]):
             removal.file_systems.append(one)

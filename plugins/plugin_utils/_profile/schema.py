@@ -422,7 +422,7 @@ FILE_SYSTEM = {
     ),
     "transit_encryption": Key(
         "text",
-        "auto encrypts on the way (TLS) where the image has amazon-efs-utils and is plain NFS inside the VPC otherwise; "
+        "auto encrypts on the way (TLS) where the image has amazon-efs-utils and is plain NFS in the VPC otherwise; "
         "required stops without it; none is always plain NFS.",
         "auto",
         choices=("auto", "required", "none"),
@@ -535,8 +535,8 @@ JOB = {
     "state_dir": Key(
         "text",
         "Directory for checkpoints and the ledger, the same path on the instance and in the container.",
-        shown="EXPERIMENT under the mount point of the first volume, for one instance else of the first file system, else "
-        "under the home of access.remote_user",
+        shown="EXPERIMENT under the mount point of the first volume, for one instance else of the first file system, "
+        "else under the home of access.remote_user",
         pattern=_ABSOLUTE,
         form=_ABSOLUTE_FORM,
     ),

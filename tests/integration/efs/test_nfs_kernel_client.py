@@ -163,7 +163,8 @@ def copy_modules(root: Path) -> None:
     """The NFS client and what it depends on."""
     (source,) = Path("/usr/lib/uml/modules").iterdir()
     target = root / "lib/modules" / source.name
-    found = {name: rest.split() for name, _, rest in (row.partition(":") for row in open(source / "modules.dep"))}
+    table = (source / "modules.dep").read_text().splitlines()
+    found = {name: rest.split() for name, _, rest in (row.partition(":") for row in table)}
     for name, needs in found.items():
         if Path(name).stem in MODULES:
             for file in (name, *needs):
@@ -222,7 +223,16 @@ def test_a_kernel_mounts_it_writes_reads_and_outlives_a_restart_of_the_server(se
     guest.said("mounted")
     options = guest.said("options")
     # Names in the kernel's own words; noresvport and hard are what AWS asks for.
-    for option in ("nfs4", "vers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport"):
+    for option in (
+        "nfs4",
+        "vers=4.1",
+        "rsize=1048576",
+        "wsize=1048576",
+        "hard",
+        "timeo=600",
+        "retrans=2",
+        "noresvport",
+    ):
         assert option in options, options
     guest.said("reads")
     guest.said("big")

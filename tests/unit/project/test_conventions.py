@@ -30,7 +30,8 @@ ACTIONS = sorted((ROOT / "plugins/action").glob("*.py"))
 RUNNERS = [
     path
     for path in ACTIONS
-    if f"experiments.spot.{path.stem}" in path.read_text() and re.search(r"_execute_module|action\.ec2_fleet import ActionModule", path.read_text())
+    if f"experiments.spot.{path.stem}" in path.read_text()
+    and re.search(r"_execute_module|action\.ec2_fleet import ActionModule", path.read_text())
 ]
 OTHER_PLUGINS = sorted([*(ROOT / "plugins/filter").glob("*.py"), *(ROOT / "plugins/callback").glob("*.py")])
 KEYWORDS = {*Task.fattributes, *Block.fattributes}

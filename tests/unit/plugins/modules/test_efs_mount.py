@@ -156,7 +156,7 @@ def test_a_server_that_is_gone_is_told_from_a_mount_that_is_missing(machine: Mac
 def test_busy_is_no_reason_to_be_lazy(machine: Machine, server: Any) -> None:
     machine.do()
     machine.fail["umount"] = ["umount: /mnt: target is busy."]
-    with pytest.raises(efs_mount.StepError, match="was not unmounted: .*busy"):
+    with pytest.raises(efs_mount.StepError, match=r"was not unmounted: .*busy"):
         machine.do(state="unmounted")
     assert ["umount", str(machine.place)] in machine.ran
     assert not any("-l" in argv for argv in machine.ran)
