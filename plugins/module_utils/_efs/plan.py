@@ -99,11 +99,9 @@ class Plan:
 def from_keys(keys: Resource, tags: dict[str, str]) -> Wanted:
     """An entry of a profile, or the options of the module, which have the same names."""
     same = ("name", "throughput_mode", "provisioned_throughput", "performance_mode", "encrypted", "transition_to_ia")
-    return Wanted(
-        **{key: keys[key] for key in (*same, "access_point")},
-        **{key: keys[key] or "" for key in ("file_system_id", "kms_key_id", "access_point_id")},
-        tags=tags,
-    )
+    texts = ("file_system_id", "kms_key_id", "access_point_id")
+    given: Resource = {key: keys[key] for key in (*same, "access_point")} | {key: keys[key] or "" for key in texts}
+    return Wanted(**given, tags=tags)
 
 
 def with_clients(wanted: Wanted, instances: list[Resource]) -> Wanted:
