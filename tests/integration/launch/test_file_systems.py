@@ -1,11 +1,10 @@
-"""One file system for two instances and for the next ones: launched, rebooted, taken by AWS, resumed, closed."""
+"""One file system for two instances and for the next one: launched, rebooted, taken by AWS, resumed, closed."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,10 +28,8 @@ READ, MOUNTED = "cat /mnt/team/note", "findmnt --noheadings --output TARGET /mnt
 
 
 @pytest.fixture(scope="module", autouse=True)
-def shared(user: User) -> Iterator[None]:
+def shared(user: User) -> None:
     (user.folder / "profiles/shared.yml").write_text(SHARED)
-    yield
-    user.play("close", *RUN, "-e", "delete_file_systems=all")
 
 
 def the_file_system(user: User) -> dict[str, Any]:
@@ -41,10 +38,8 @@ def the_file_system(user: User) -> dict[str, Any]:
 
 
 def test_two_instances_share_the_files(user: User) -> None:
-    before = user.play("launch", *RUN, "--check")
-    assert "File system shared-team: new, encrypted, elastic throughput, mounted at /mnt/team" in before
-    assert user.client("efs").describe_file_systems()["FileSystems"] == []
     text = user.play("launch", *RUN)
+    assert "File system shared-team: new, encrypted, elastic throughput, mounted at /mnt/team" in text
     assert "mount target in us-east-1" in text
     first, second = user.alive("shared")
     user.ssh(first, "shared", "echo of the first > /mnt/team/note")
@@ -83,28 +78,13 @@ def test_the_next_generation_has_them_too(user: User) -> None:
     assert user.ssh(new, "shared", READ) == "of the first\n"
 
 
-def test_close_keeps_it_and_the_next_launch_finds_it(user: User) -> None:
-    made = the_file_system(user)["FileSystemId"]
+def test_close_keeps_it_until_it_is_named(user: User) -> None:
     text = user.play("close", *RUN)
     assert "shared-team" in text and "-e delete_file_systems=NAME" in text
     assert user.alive("shared") == []
     assert set(user.tagged("shared")) == {"security-group"}  # of the mount targets
-    user.play("launch", *RUN, "-e", "capacity.count=1")
-    (only,) = user.alive("shared")
-    assert user.ssh(only, "shared", READ) == "of the first\n"
-    assert the_file_system(user)["FileSystemId"] == made
-
-
-def test_it_is_deleted_by_its_name(user: User) -> None:
+    assert the_file_system(user)["NumberOfMountTargets"] > 0
     user.play("close", *RUN, "-e", "delete_file_systems=shared-team")
     assert user.client("efs").describe_file_systems()["FileSystems"] == []
     assert user.tagged("shared") == {}
     assert user.status("-e", "experiment=shared") == []
-
-
-def test_a_file_system_that_is_not_there_stops_before_anything_is_made(user: User) -> None:
-    calls = len(user.changing_calls())
-    theirs = '{"file_systems": [{"name": "x", "file_system_id": "fs-0123456789abcdef0", "mount_point": "/mnt/x"}]}'
-    text = user.play("launch", *RUN, "-e", theirs, fails=True)
-    assert "file_systems.x: there is no file system fs-0123456789abcdef0" in text
-    assert len(user.changing_calls()) == calls
