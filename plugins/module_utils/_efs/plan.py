@@ -417,13 +417,3 @@ def lines(wanted: Wanted, facts: Facts, todo: Plan | None = None) -> list[str]:
     if find_access_point(wanted, facts) or (todo and todo.access_point):
         shown.append(f"access point {(wanted.access_point or {}).get('path') or wanted.access_point_id}")
     return sorted(shown)
-
-
-# Removal
-
-
-def users(facts: Facts) -> list[str]:
-    """Groups of clients that the group of the mount targets lets in."""
-    group = own_group(facts)
-    rules = (group or {}).get("IpPermissions") or []
-    return sorted({pair["GroupId"] for rule in rules for pair in rule.get("UserIdGroupPairs") or []})
