@@ -41,6 +41,7 @@ def test_two_instances_share_the_files(user: User) -> None:
     text = user.play("launch", *RUN)
     assert "File system shared-team: new, encrypted, elastic throughput, mounted at /mnt/team" in text
     assert "mount target in us-east-1" in text
+    assert "at /mnt/team, plain NFS inside the VPC" in text
     first, second = user.alive("shared")
     user.ssh(first, "shared", "echo of the first > /mnt/team/note")
     assert user.ssh(second, "shared", READ) == "of the first\n"
