@@ -324,7 +324,7 @@ def mount_points(checked: Checked) -> None:
         else:
             inner = next((other for other in seen if other.startswith(f"{path}/")), None)
             if inner:
-                checked.report(at, f"{path} would hide {inner}", f"{_outer_first(at, path, inner)}", path)
+                checked.report(at, f"{path} would hide {inner}", _outer_first(at, path, inner), path)
         seen.append(path)
 
 
