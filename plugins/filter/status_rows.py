@@ -65,7 +65,8 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
     state = job.get("state") or "none"
     if state == "failed" and job.get("exit_code") is not None:
         return f"{state} ({job['exit_code']})"
-    notes = [_progress(job) if state == "running" else "", "AWS takes it" if instance.get("leaving") else ""]
+    trouble = "results not sent" if (job.get("results") or {}).get("message") else ""
+    notes = [_progress(job) if state == "running" else "", trouble, "AWS takes it" if instance.get("leaving") else ""]
     return ", ".join(filter(None, [state, *notes]))
 
 

@@ -116,7 +116,8 @@ options:
     description:
       - V(prepared) only begins to pull the image in the background, where docker is there and the image is not, so that
         it comes while volumes and data are put in place. What goes wrong with it is told when the job is started.
-      - V(started) as described. V(stopped) ends a running job with its grace.
+      - V(started) as described. V(stopped) ends a running job with its grace, and waits until its results are sent where
+        M(experiments.spot.results_pusher) was set up.
       - V(absent) also removes unit, runner and files. The ledger stays.
     type: str
     choices: [prepared, started, stopped, absent]
@@ -193,6 +194,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
+from ansible_collections.experiments.spot.plugins.module_utils._job.runner import RESULTS_CONFIG, RESULTS_UNIT
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import (
     CONF_DIR,
     JOB_ENV,
@@ -309,6 +311,8 @@ def stop(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
     if not module.check_mode:
         if active:
             remote.systemctl(run, "stop", UNIT)
+        if active and os.path.exists(RESULTS_CONFIG):
+            run(["systemctl", "start", RESULTS_UNIT])  # how it went stands in the pusher's status and journal
         remove(run, paths)
     action = "remove" if paths else "stop" if active else "none"
     before = {"job": current.document, "running": active}

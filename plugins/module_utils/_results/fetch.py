@@ -12,9 +12,10 @@ import hashlib
 import os
 import re
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from . import plan
 from .store import THREADS, Body, Store, StoreError
@@ -134,9 +135,7 @@ def _guarded(
         tally.fail(plan.label(entry), f"{type(error).__name__}: {error}")
 
 
-def _one(
-    store: Store, key: str, entry: dict[str, Any], path: str, tally: Tally, stop: threading.Event
-) -> None:
+def _one(store: Store, key: str, entry: dict[str, Any], path: str, tally: Tally, stop: threading.Event) -> None:
     """One object into the file of another name, which may hold its beginning."""
     part = path + PART
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -160,7 +159,9 @@ def _one(
         if start:  # the beginning was of something else
             tally.add(count=-body.size)
             return _one(store, key, entry, path, tally, stop)
-        raise StoreError(f"{store.url(key)}: is damaged, its SHA-256 is {digest.hexdigest()[:16]}…, not {expected[:16]}…")
+        raise StoreError(
+            f"{store.url(key)}: is damaged, its SHA-256 is {digest.hexdigest()[:16]}…, not {expected[:16]}…"
+        )
     return None
 
 

@@ -18,8 +18,9 @@ import fnmatch
 import json
 import posixpath
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Iterable, Mapping
+from typing import Any
 
 SCHEMA = 1
 LATEST = "LATEST"
@@ -28,7 +29,7 @@ CHECKPOINTS = "checkpoints"
 STATE = "state"
 RESERVED = (LATEST, OWNER, CHECKPOINTS)
 # Written by programs while they write the real file; whoever renames in the end loses nothing.
-TEMPORARY = ("*.tmp", "*.temp", "*.part", "*.partial", "*.swp", "*~", "*.new", ".*.new", ".ledger-*", ".notice-*")
+TEMPORARY: tuple[str, ...] = ("*.tmp", "*.temp", "*.part", "*.partial", "*.swp", "*~", "*.new", ".*.new", ".ledger-*", ".notice-*")
 TEMPORARY += (".spot-*", "*.tmp.*", "tmp.*", ".~*", "*.incomplete")
 # Never results of anybody.
 EXCLUDED = ("lost+found", "__pycache__", ".experiments-spot-*")
@@ -82,7 +83,9 @@ def names_of(paths: Iterable[str], state_dir: str = "") -> dict[str, str]:
     for path in (posixpath.normpath(one) for one in paths):
         name = STATE if path == state_dir else posixpath.basename(path)
         if not name or name in RESERVED:
-            raise PlanError(f"{path} would be called {name or '/'} in the bucket, which is taken; use another directory")
+            raise PlanError(
+                f"{path} would be called {name or '/'} in the bucket, which is taken; use another directory"
+            )
         if names.setdefault(name, path) != path:
             raise PlanError(f"{names[name]} and {path} would both be called {name} in the bucket; rename one of them")
     return names

@@ -21,8 +21,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Iterator
+from typing import Any
 
 from . import fetch, files, plan
 from .store import THREADS, Options, Store, StoreError, client_of
@@ -94,7 +95,9 @@ class Push:
         cache: path of what is known from earlier pushes.
     """
 
-    def __init__(self, config: dict[str, Any], store: Store, mode: str, status: str = STATUS, cache: str = CACHE) -> None:
+    def __init__(
+        self, config: dict[str, Any], store: Store, mode: str, status: str = STATUS, cache: str = CACHE
+    ) -> None:
         self.config, self.store, self.mode = config, store, mode
         self.status_path, self.cache_path = status, cache
         self.place = plan.Place(config["bucket"], config["prefix"])
@@ -107,6 +110,8 @@ class Push:
         self.entries: dict[str, dict[str, Any]] = {}
         self.former: list[dict[str, Any]] = []
         self.cache: dict[str, Any] = {}
+        self.present: set[str] = set()
+        self.groups: dict[str, str] = {}
         self.began = time.monotonic()
 
     # ---- the whole
@@ -372,7 +377,9 @@ class Restore:
         fetch.fetch(self.store, self.place.prefix, wanted, self.tally, own=True)
         if self.tally.failed:
             name, why = next(iter(self.tally.failed.items()))
-            raise StoreError(f"{len(self.tally.failed)} of {len(wanted)} files were not restored, such as {name}: {why}")
+            raise StoreError(
+                f"{len(self.tally.failed)} of {len(wanted)} files were not restored, such as {name}: {why}"
+            )
         self._own_folders(roots, todo)
         for path in roots.values():
             os.unlink(f"{path}/{MARK}")

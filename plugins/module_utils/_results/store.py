@@ -15,8 +15,9 @@ import hashlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, Callable, Iterator
+from typing import IO, Any, Callable
 
 CHUNK = 1 << 20
 PART = 16 << 20
@@ -101,13 +102,17 @@ def explain(error: Exception, action: str, what: str) -> StoreError:
     if "kms" in said.lower() and (code in DENIED or code.startswith("KMS")):
         return StoreError(f"{what}: the KMS key of the bucket or of results.kms_key_id may not be used: {said}", code)
     if code in DENIED:
-        return StoreError(f"{what}: the credentials may not {action} (S3: {code}); allow it in the policy of the role", code)
+        return StoreError(
+            f"{what}: the credentials may not {action} (S3: {code}); allow it in the policy of the role", code
+        )
     if code == "NoSuchBucket":
         return StoreError(f"{what}: there is no such bucket", code)
     if not code:
         kind = type(error).__name__
         if kind == "NoCredentialsError":
-            return StoreError(f"{what}: the instance has no role, so it has no credentials; set access.instance_profile")
+            return StoreError(
+                f"{what}: the instance has no role, so it has no credentials; set access.instance_profile"
+            )
         return StoreError(f"{what}: S3 does not answer ({kind}: {said})")
     return StoreError(f"{what}: {code}: {said}", code)
 
@@ -166,7 +171,9 @@ class Store:
             StoreError: it cannot be read. Without s3:ListBucket S3 answers 403 for what is missing.
         """
         try:
-            found = self._call("s3:GetObject", key, lambda: self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            found = self._call(
+                "s3:GetObject", key, lambda: self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+            )
         except StoreError as error:
             if error.code in MISSING:
                 return None
@@ -284,8 +291,10 @@ class Store:
 def _is_sdk(error: Exception) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     modules = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
-    return bool(kinds & {"ClientError", "BotoCoreError", "S3UploadFailedError"}) or "urllib3" in modules or (
-        "s3transfer" in modules
+    return (
+        bool(kinds & {"ClientError", "BotoCoreError", "S3UploadFailedError"})
+        or "urllib3" in modules
+        or ("s3transfer" in modules)
     )
 
 
