@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
+from .._results.plan import place_of
 from .._self import userdata
 from .._spot import api as spot_api
 from .._spot import cache
@@ -166,6 +167,9 @@ def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads
     ids = [volume["volume_id"] for volume in profile["volumes"] if volume["volume_id"]]
     if ids:
         reads["volumes_by_id"] = lambda: api.volumes_by_id(clients("ec2"), ids)
+    if profile.get("results"):
+        name = place_of(profile["results"]["bucket"], experiment).bucket
+        reads["results_bucket"] = lambda: api.bucket(clients("s3"), name)
     snapshots = [volume["snapshot_id"] for volume in profile["volumes"] if volume["snapshot_id"]]
     if snapshots:
         reads["snapshots"] = lambda: api.snapshots_by_id(clients("ec2"), snapshots)
@@ -294,6 +298,7 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         volumes_by_id=answers.get("volumes_by_id", []),
         own_volumes=answers.get("own_volumes", []),
         snapshots=answers.get("snapshots", []),
+        results_bucket=answers.get("results_bucket"),
         instances=answers["instances"],
         spot_requests=answers.get("spot_requests", []),
         fleets=answers.get("fleets", []),

@@ -19,6 +19,8 @@ from .plan import File
 
 PROC = "/proc"
 CHUNK = 1 << 20
+KEY_BYTES = 800
+BAD_NAME = "the name cannot be a key of S3: it is no UTF-8, has control characters or is too long; rename the file"
 WRITING = os.O_WRONLY | os.O_RDWR
 
 Inode = tuple[int, int]
@@ -85,12 +87,10 @@ def _below(inner: str, name: str) -> str:
 
 
 def _file(name: str, root: str, path: str, written: set[Inode]) -> File | None:
+    if not is_key(path):
+        return File(name, path.encode("utf-8", "backslashreplace").decode(), 0, busy=BAD_NAME)
     try:
-        path.encode()
         found = os.stat(os.path.join(root, path))
-    except UnicodeEncodeError:
-        shown = path.encode("utf-8", "backslashreplace").decode()
-        return File(name, shown, 0, busy="the name is no UTF-8, which a key must be")
     except OSError:
         return None  # removed meanwhile, or a link to nothing
     if not stat.S_ISREG(found.st_mode):
@@ -99,6 +99,17 @@ def _file(name: str, root: str, path: str, written: set[Inode]) -> File | None:
     busy = busy or ("being written" if (found.st_dev, found.st_ino) in written else "")
     mode = stat.S_IMODE(found.st_mode)
     return File(name, path, found.st_size, found.st_mtime_ns, mode, found.st_uid, found.st_gid, busy)
+
+
+def is_key(path: str) -> bool:
+    """Whether S3 and its answers in XML can carry a name: UTF-8 without control characters, short enough.
+
+    Source: Amazon S3 User Guide "Naming Amazon S3 objects"; keys have at most 1024 bytes, some are for the prefix.
+    """
+    try:
+        return len(path.encode()) <= KEY_BYTES and not any(ord(one) < 32 or ord(one) == 127 for one in path)
+    except UnicodeEncodeError:
+        return False
 
 
 def same(one: File, found: os.stat_result) -> bool:

@@ -196,9 +196,9 @@ class Push:
     def send_all(self) -> None:
         """Send what is complete; what changes while it is looked at is looked at again."""
         for attempt in range(TRIES):
-            self.failed, changed = {}, False
             choice = self.look()
-            self.left = dict(choice.left)
+            self.left = {name: why for name, why in choice.left.items() if why != files.BAD_NAME}
+            self.failed = {name: why for name, why in choice.left.items() if why == files.BAD_NAME}
             with ThreadPoolExecutor(THREADS) as pool:
                 changed = any(list(pool.map(self.send, choice.send)))
             if not changed or self.over.is_set() or attempt == TRIES - 1:

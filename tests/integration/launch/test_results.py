@@ -74,7 +74,7 @@ def test_it_goes_on_in_another_zone_without_a_volume(role: User) -> None:
     until(lambda: int(latest(role, "moved").get("step") or 0) > 500)
     assert latest(role, "moved")["generation"] == 1
 
-    interrupt(role, first)
+    interrupt(role, first, notice=40)
     until(lambda: first not in role.alive("moved"))
     kept = latest(role, "moved")
     assert kept["mode"] == "notice" and any("/checkpoints/" in f"/{one['path']}" for one in kept["files"])
