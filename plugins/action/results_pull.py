@@ -206,7 +206,7 @@ def work(store: Store, pulls: list[Pull], tally: fetch.Tally) -> None:
     for _attempt in range(TRIES):
         tally.failed.clear()
         for pull in pulls:
-            fetch.fetch(store, pull.place.prefix, pull.todo, tally)
+            fetch.Fetcher(store, pull.place.prefix, tally).fetch(pull.todo)
         if not any("NoSuchKey" in why or "is damaged" in why for why in tally.failed.values()):
             return
         look(store, pulls)

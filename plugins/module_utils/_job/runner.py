@@ -40,7 +40,8 @@ NOTICE_PATH = "/run/experiments-spot/notice.json"
 PROGRESS_FILE = "progress.json"
 PROGRESS_EVERY = 5.0
 PROGRESS_KEYS = ("start", "step", "of", "unit")
-# Where results go to a bucket: the pusher's configuration, its unit after the job, and what it did last.
+# Where results go to a bucket: the pusher's configuration, its unit after the job, and what it did last; job.json may
+# name other files.
 RESULTS_CONFIG = "/etc/experiments-spot/results.json"
 RESULTS_STATUS = "/var/lib/experiments-spot/results.json"
 RESULTS_UNIT = "experiments-spot-results@end.service"
@@ -214,9 +215,9 @@ def read_progress(path: str) -> dict[str, Any]:
     return {key: value[:20] if isinstance(value, str) else value for key, value in kept.items()}
 
 
-def read_results(path: str = RESULTS_STATUS) -> dict[str, Any]:
+def read_results(spec: dict[str, Any]) -> dict[str, Any]:
     """What the pusher of results did last, {} where there is none."""
-    found = read_notice(path)
+    found = read_notice(str(spec.get("results_status") or RESULTS_STATUS))
     return {key: found.get(key) for key in RESULTS_KEYS} if found else {}
 
 
@@ -498,7 +499,7 @@ class Run:
 
     def note_progress(self) -> None:
         """Copy the job's progress into the ledger; one that cannot be written now is not worth the job."""
-        told = {"progress": read_progress(progress_path(self.spec)), "results": read_results()}
+        told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
         if self.ledger is None:
             return
         changes = {key: value for key, value in told.items() if value and value != self.ledger.entry.get(key)}
@@ -568,8 +569,8 @@ def work(run: Run, ledger: Ledger) -> int:
     exit_code = run.container()
     run.note_progress()
     state, status, message = run.outcome(exit_code)
-    # Whoever stops a job sends its results afterwards: the notice watcher within its time, `state: stopped` without one.
-    saving = os.path.exists(RESULTS_CONFIG) and not run.stopped_by
+    # Whoever stops a job sends its results: the notice watcher within its time, `state: stopped` without one.
+    saving = os.path.exists(str(spec.get("results_config") or RESULTS_CONFIG)) and not run.stopped_by
     if saving:
         ledger.entry["saving"] = True
     ledger.end(state, exit_code, message)
@@ -587,7 +588,7 @@ def save_results(run: Run, ledger: Ledger) -> None:
         run.note_progress()
     ledger.entry.pop("saving", None)
     run.note_progress()
-    ledger.note(results=read_results())
+    ledger.note(results=read_results(run.spec))
     if child.poll() is None:
         return say("stopped while the results are sent; their unit goes on")
     told = ledger.entry["results"].get("message") or f"see journalctl -u {RESULTS_UNIT}"

@@ -8,6 +8,7 @@ another name and renamed; what is there of that name is continued, as long as th
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -89,93 +90,86 @@ def wanted(files: list[dict[str, Any]], place: Callable[[Mapping[str, Any]], str
     return [(one, path) for one, path in ((one, place(one)) for one in files) if not is_there(one, path)]
 
 
-def fetch(
-    store: Store,
-    prefix: str,
-    todo: list[tuple[dict[str, Any], str]],
-    tally: Tally,
-    *,
-    own: bool = False,
-    stop: threading.Event | None = None,
-) -> None:
-    """Fetch files side by side; one that fails stops no other, and is in the tally.
+@dataclass
+class Fetcher:
+    """Fetches files side by side; one that fails stops no other, and is in the tally.
 
-    Args:
+    Attributes:
         store: the bucket.
         prefix: of the experiment's objects.
-        todo: see `wanted`.
         tally: is kept up to date.
         own: give the files their owners back.
         stop: ends early once it is set.
     """
-    tally.total_files += len(todo)
-    tally.total_bytes += sum(one["size"] for one, _path in todo)
-    stop = stop or threading.Event()
-    with ThreadPoolExecutor(THREADS) as pool:
-        for one, path in todo:
-            pool.submit(_guarded, store, f"{prefix}/{one['key']}", one, path, tally, own, stop)
 
+    store: Store
+    prefix: str
+    tally: Tally
+    own: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
 
-def _guarded(
-    store: Store, key: str, entry: dict[str, Any], path: str, tally: Tally, own: bool, stop: threading.Event
-) -> None:
-    if stop.is_set():
-        return
-    try:
-        _one(store, key, entry, path, tally, stop)
-        finish(entry, path, own)
-        tally.add(files=1)
-    except StoreError as error:
-        tally.fail(plan.label(entry), str(error))
-    except OSError as error:
-        tally.fail(plan.label(entry), f"{path}: {error.strerror or error}")
-        if error.errno in (28, 122):  # ENOSPC, EDQUOT: no other file will find room either
-            stop.set()
-    except Exception as error:  # told, not lost in a thread
-        tally.fail(plan.label(entry), f"{type(error).__name__}: {error}")
+    def fetch(self, todo: list[tuple[dict[str, Any], str]]) -> None:
+        """Fetch all of these, see `wanted`."""
+        self.tally.total_files += len(todo)
+        self.tally.total_bytes += sum(one["size"] for one, _path in todo)
+        with ThreadPoolExecutor(THREADS) as pool:
+            for one, path in todo:
+                pool.submit(self._guarded, one, path)
 
+    def _guarded(self, entry: dict[str, Any], path: str) -> None:
+        if self.stop.is_set():
+            return
+        try:
+            self._one(entry, path)
+            finish(entry, path, self.own)
+            self.tally.add(files=1)
+        except StoreError as error:
+            self.tally.fail(plan.label(entry), str(error))
+        except OSError as error:
+            self.tally.fail(plan.label(entry), f"{path}: {error.strerror or error}")
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # no other file will find room either
+                self.stop.set()
+        except Exception as error:  # told, not lost in a thread
+            self.tally.fail(plan.label(entry), f"{type(error).__name__}: {error}")
 
-def _one(store: Store, key: str, entry: dict[str, Any], path: str, tally: Tally, stop: threading.Event) -> None:
-    """One object into the file of another name, which may hold its beginning."""
-    part = path + PART
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    start = os.path.getsize(part) if os.path.isfile(part) else 0
-    start = start if 0 < start < entry["size"] else 0
-    body = _open(store, key, entry, start)
-    expected = accepted(entry, body)
-    with open(part, "r+b" if start else "wb") as stream:
-        digest = _hashed(stream, start)
-        tally.add(count=start)
-        for data in store.chunks(key, body):
-            stream.write(data)
-            digest.update(data)
-            tally.add(count=len(data))
-            if stop.is_set():
-                raise StoreError(f"{store.url(key)}: stopped before its end; the same command goes on")
-        stream.flush()
-        os.fsync(stream.fileno())
-    if digest.hexdigest() != expected:
+    def _one(self, entry: dict[str, Any], path: str) -> None:
+        """One object into the file of another name, which may hold its beginning."""
+        part, key = path + PART, f"{self.prefix}/{entry['key']}"
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        start = os.path.getsize(part) if os.path.isfile(part) else 0
+        start = start if 0 < start < entry["size"] else 0
+        body = self.store.open(key, start)
+        expected = accepted(entry, body)
+        found = self._save(key, body, part, start)
+        if found == expected:
+            return
         os.unlink(part)
-        if start:  # the beginning was of something else
-            tally.add(count=-body.size)
-            return _one(store, key, entry, path, tally, stop)
-        raise StoreError(
-            f"{store.url(key)}: is damaged, its SHA-256 is {digest.hexdigest()[:16]}…, not {expected[:16]}…"
-        )
-    return None
+        if not start:
+            text = f"is damaged, its SHA-256 is {found[:16]}…, not {expected[:16]}…"
+            raise StoreError(f"{self.store.url(key)}: {text}")
+        self.tally.add(count=-body.size)  # the beginning was of something else
+        self._one(entry, path)
 
-
-def _open(store: Store, key: str, entry: dict[str, Any], start: int) -> Body:
-    if not entry["size"]:
-        start = 0
-    return store.open(key, start)
+    def _save(self, key: str, body: Body, part: str, start: int) -> str:
+        with open(part, "r+b" if start else "wb") as stream:
+            digest = _hashed(stream, start)
+            self.tally.add(count=start)
+            for data in self.store.chunks(key, body):
+                stream.write(data)
+                digest.update(data)
+                self.tally.add(count=len(data))
+                if self.stop.is_set():
+                    raise StoreError(f"{self.store.url(key)}: stopped before its end; the same command goes on")
+            stream.flush()
+            os.fsync(stream.fileno())
+        return str(digest.hexdigest())
 
 
 def accepted(entry: Mapping[str, Any], body: Body) -> str:
     """The SHA-256 that an object must have.
 
-    A file of a checkpoint is the very one that the manifest names. Any other may have been replaced by a newer one since
-    the manifest was written; such an object is whole, too, and says itself what it was written with.
+    A file of a checkpoint is the very one that the manifest names. Any other may have been replaced by a newer one
+    since the manifest was written; such an object is whole, too, and says itself what it was written with.
 
     Raises:
         StoreError: it is another one than the manifest names.

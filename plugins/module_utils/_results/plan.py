@@ -29,7 +29,18 @@ CHECKPOINTS = "checkpoints"
 STATE = "state"
 RESERVED = (LATEST, OWNER, CHECKPOINTS)
 # Written by programs while they write the real file; whoever renames in the end loses nothing.
-TEMPORARY: tuple[str, ...] = ("*.tmp", "*.temp", "*.part", "*.partial", "*.swp", "*~", "*.new", ".*.new", ".ledger-*", ".notice-*")
+TEMPORARY: tuple[str, ...] = (
+    "*.tmp",
+    "*.temp",
+    "*.part",
+    "*.partial",
+    "*.swp",
+    "*~",
+    "*.new",
+    ".*.new",
+    ".ledger-*",
+    ".notice-*",
+)
 TEMPORARY += (".spot-*", "*.tmp.*", "tmp.*", ".~*", "*.incomplete")
 # Never results of anybody.
 EXCLUDED = ("lost+found", "__pycache__", ".experiments-spot-*")

@@ -4,8 +4,8 @@
 
 It runs on the instance as `python3 -m results.pusher push MODE` or `restore`, by the unit
 experiments-spot-results@MODE.service: `periodic` while the job runs, `end` after it, `notice` before AWS takes the
-instance. One push runs at a time. What it did stands in /var/lib/experiments-spot/results.json, from where the runner of
-the job copies it into the ledger.
+instance. One push runs at a time. What it did stands in /var/lib/experiments-spot/results.json, from where the runner
+of the job copies it into the ledger.
 
 Exit status: 0 done; 1 something was not sent; 75 the time was over; 77 another instance owns the results; 78 file.
 Source of these numbers: sysexits.h.
@@ -13,6 +13,7 @@ Source of these numbers: sysexits.h.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -374,7 +375,7 @@ class Restore:
         for path in roots.values():
             self._make(path)
         wanted = fetch.wanted(todo, lambda one: os.path.join(roots[one["name"]], one["path"]))
-        fetch.fetch(self.store, self.place.prefix, wanted, self.tally, own=True)
+        fetch.Fetcher(self.store, self.place.prefix, self.tally, own=True).fetch(wanted)
         if self.tally.failed:
             name, why = next(iter(self.tally.failed.items()))
             raise StoreError(
@@ -434,6 +435,7 @@ def store_of(config: dict[str, Any]) -> Store:
     return Store(client_of(config.get("endpoint") or "", config.get("region") or ""), config["bucket"], options)
 
 
+@contextlib.contextmanager
 def locked() -> Iterator[None]:
     """Waits until no other push runs."""
     with open(LOCK, "w", encoding="utf-8") as stream:
@@ -445,13 +447,12 @@ def push(config: dict[str, Any], mode: str) -> int:
     """One push, in turn."""
     left = time_left(read_json(NOTICE), uptime()) if mode == ON_NOTICE else None
     began = time.monotonic()
-    for _turn in locked():
+    with locked():
         work = Push(config, store_of(config), mode)
         signal.signal(signal.SIGTERM, lambda _number, _frame: threading.Thread(target=work.stop).start())
         if left is not None:
             work.end_by(left - (time.monotonic() - began))
         return work.run()
-    return 1
 
 
 def restore(config: dict[str, Any]) -> int:
@@ -459,7 +460,7 @@ def restore(config: dict[str, Any]) -> int:
     answer: dict[str, Any] = {}
     code = 0
     try:
-        for _turn in locked():
+        with locked():
             store = store_of(config)
             claim(config, store)
             answer = Restore(config, store).run() if config.get("restore", True) else {}

@@ -45,7 +45,16 @@ def check_params(params: dict[str, Any]) -> list[str]:
 def config_document(params: dict[str, Any]) -> dict[str, Any]:
     """Content of the configuration."""
     place = plan.place_of(params["bucket"], params["experiment"], params["rank"], params["count"])
-    keys: tuple[str, ...] = ("experiment", "generation", "rank", "instance_id", "exclude", "checkpoints", "interval", "storage_class")
+    keys: tuple[str, ...] = (
+        "experiment",
+        "generation",
+        "rank",
+        "instance_id",
+        "exclude",
+        "checkpoints",
+        "interval",
+        "storage_class",
+    )
     keys += ("kms_key_id", "region", "endpoint", "restore", "state_dir")
     state_dir = posixpath.normpath(params["state_dir"]) if params["state_dir"] else ""
     return {

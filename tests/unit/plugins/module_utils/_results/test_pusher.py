@@ -85,7 +85,9 @@ def test_a_checkpoint_that_is_being_written_is_left_for_later(instance: Make, st
     assert "state/results/x.csv.tmp" not in one.keys()
 
 
-def test_a_push_that_dies_leaves_the_former_checkpoint(instance: Make, state: Path, control: Any, tmp_path: Path) -> None:
+def test_a_push_that_dies_leaves_the_former_checkpoint(
+    instance: Make, state: Path, control: Any, tmp_path: Path
+) -> None:
     """The second push sends the new files but no manifest: whoever comes then gets the old ones, whole."""
     for name in ("model", "optimizer"):
         write(state / f"checkpoints/last/{name}", b"old")

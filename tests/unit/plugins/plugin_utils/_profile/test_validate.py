@@ -34,6 +34,7 @@ NORMAL = {
     "channels": list,
     "runtime": dict,
     "job": dict,
+    "results": type(None),
     "tags": dict,
 }
 
