@@ -223,8 +223,8 @@ def stop_for(tally: fetch.Tally, pulls: list[Pull]) -> None:
     name, why = next(iter(tally.failed.items()))
     full = " (the disk is full)" if os.strerror(errno.ENOSPC) in why else ""
     raise AnsibleActionFail(
-        f"results: {len(tally.failed)} of {tally.total_files} files of {pulls[0].place.url} did not arrive{full}, such as"
-        f" {name}: {why}; the same command goes on"
+        f"results: {len(tally.failed)} of {tally.total_files} files of {pulls[0].place.url} did not arrive{full}, such"
+        f" as {name}: {why}; the same command goes on"
     )
 
 

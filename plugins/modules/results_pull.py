@@ -12,10 +12,10 @@ version_added: 0.1.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
-  - Reads the manifest C(LATEST) that M(experiments.spot.results_pusher) has written, and fetches what is not here yet. No
-    instance needs to run any more.
-  - Each file is fetched under another name, compared with its SHA-256 and renamed. A file that was cut off goes on where
-    it ended. Nothing is ever deleted here.
+  - Reads the manifest C(LATEST) that M(experiments.spot.results_pusher) has written, and fetches what is not here yet.
+    No instance needs to run any more.
+  - Each file is fetched under another name, compared with its SHA-256 and renamed. A file that was cut off goes on
+    where it ended. Nothing is ever deleted here.
   - Shows every 15 seconds how far it is, unless E(EXPERIMENTS_SPOT_QUIET) is set.
   - Runs on the controller, with its credentials.
 options:

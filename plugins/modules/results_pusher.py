@@ -14,15 +14,17 @@ author:
 description:
   - Runs on the instance. Writes a small program, its configuration and systemd units that send what is new and complete
     in some directories to a bucket, with the rights of the role of the instance. The controller may vanish.
-  - It sends every O(interval) seconds, when the job has ended and when AWS announces to take the instance. Files that are
-    being written are left for later. The manifest C(LATEST) is written last, so a reader never sees half a checkpoint.
-  - Setting it up makes this instance the owner of the results, which also proves that its role may write there, and fills
-    directories that are empty with what C(LATEST) names.
+  - It sends every O(interval) seconds, when the job has ended and when AWS announces to take the instance. Files that
+    are being written are left for later. The manifest C(LATEST) is written last, so a reader never sees half a
+    checkpoint.
+  - Setting it up makes this instance the owner of the results, which also proves that its role may write there, and
+    fills directories that are empty with what C(LATEST) names.
   - The AWS SDK must be there, the instance's own (boto3 1.36 or newer) or in C(/usr/local/lib/experiments-spot/sdk),
     where the role P(experiments.spot.results#role) puts it; with Python 3.10 or newer.
 options:
   bucket:
-    description: Bucket and prefix, V(s3://BUCKET/PREFIX). The experiment's name is added. Required for O(state=started).
+    description:
+      - Bucket and prefix, V(s3://BUCKET/PREFIX). The experiment's name is added. Required for O(state=started).
     type: str
   experiment:
     description: Name of the experiment. Required for O(state=started).
@@ -133,7 +135,8 @@ url:
   sample: s3://my-bucket/runs/mnist/
 restored:
   description:
-    - What was brought back - C(files), C(bytes) and, of the manifest, C(from_generation), C(from_step) and C(from_time).
+    - What was brought back - C(files), C(bytes) and, of the manifest, C(from_generation), C(from_step) and
+      C(from_time).
     - Empty in check mode.
   type: dict
   returned: success and state=started

@@ -533,8 +533,9 @@ def instance_endpoint(case: Case) -> list[str]:
     url = case.facts.instance_endpoint
     if not (plan.is_self(case.profile) or case.profile.get("results")) or not userdata.is_loopback(url):
         return []
+    key = "recovery.mode self" if plan.is_self(case.profile) else "results"
     return [
-        f"{'recovery.mode self' if plan.is_self(case.profile) else 'results'}: instances cannot reach {url}, which means this machine; set "
+        f"{key}: instances cannot reach {url}, which means this machine; set "
         f"{userdata.ENDPOINT_VARIABLE} to the address under which they reach it"
     ]
 

@@ -121,7 +121,8 @@ def summary(current: Current) -> dict[str, Any]:
 
     Returns:
         job, experiment, state, exit_code, message, started, finished, image, generation, rank, instance_id,
-        progress (start, step, of, unit), results (what the pusher did last), unit_active; every value None when nothing was ever started here.
+        progress (start, step, of, unit), results (what the pusher did last), unit_active; every value None when
+        nothing was ever started here.
     """
     document, unit = current.document, current.unit
     active = is_active(unit)

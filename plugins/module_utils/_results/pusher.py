@@ -159,8 +159,8 @@ class Push:
         owner = json.loads(data) if data else {}
         if owner.get("instance_id") not in (None, self.config["instance_id"]):
             raise Taken(
-                f"{owner['instance_id']} (generation {owner.get('generation')}) owns {self.place.url} by now; nothing is"
-                " sent from here any more"
+                f"{owner['instance_id']} (generation {owner.get('generation')}) owns {self.place.url} by now; nothing"
+                " is sent from here any more"
             )
 
     def tell(self, problem: str) -> None:

@@ -170,10 +170,12 @@ class Store:
         Raises:
             StoreError: it cannot be read. Without s3:ListBucket S3 answers 403 for what is missing.
         """
+
+        def get() -> Any:
+            return self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
         try:
-            found = self._call(
-                "s3:GetObject", key, lambda: self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-            )
+            return bytes(self._call("s3:GetObject", key, get))
         except StoreError as error:
             if error.code in MISSING:
                 return None
@@ -181,7 +183,6 @@ class Store:
                 text = str(error).replace("s3:GetObject", "s3:GetObject, or s3:ListBucket where the object is missing")
                 raise StoreError(text, error.code) from error
             raise
-        return bytes(found)
 
     def write(self, key: str, data: bytes) -> None:
         """A small object.

@@ -113,7 +113,7 @@ def test_what_goes_wrong_is_told(
     with pytest.raises(AnsibleActionFail, match="is not a directory"):
         pull(local_path=str(tmp_path / "file/below"))
     one.s3.delete_object(Bucket="mine", Key="runs/x/state/lost")
-    with pytest.raises(AnsibleActionFail, match="1 of .* did not arrive, such as state/lost"):
+    with pytest.raises(AnsibleActionFail, match=r"1 of .* did not arrive, such as state/lost"):
         pull()
     assert (tmp_path / "home/good").exists(), "one that fails stops no other"
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

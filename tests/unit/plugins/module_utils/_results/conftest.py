@@ -95,7 +95,7 @@ class Instance:
     def status(self) -> dict[str, Any]:
         return dict(json.loads((self.folder / "status").read_text()))
 
-    def keys(self) -> set[str]:
+    def objects(self) -> set[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket="mine")
         return {one["Key"].removeprefix("runs/x/") for page in pages for one in page.get("Contents", [])}
 

@@ -30,9 +30,9 @@ def test_a_push_and_the_next_instance(instance: Make, state: Path, tmp_path: Pat
     write(state / "progress.json", b'{"step": 7}')
     one = instance()
     assert one.push() == 0, one.status
-    (digest,) = {key.split("/")[1] for key in one.keys() if key.startswith("checkpoints/")}
+    (digest,) = {key.split("/")[1] for key in one.objects() if key.startswith("checkpoints/")}
     plain = {"LATEST", "state/results/metrics.csv", "state/progress.json"}
-    assert one.keys() == plain | {f"checkpoints/{digest}/state/checkpoints/step-1/model"}
+    assert one.objects() == plain | {f"checkpoints/{digest}/state/checkpoints/step-1/model"}
     latest = one.latest()
     assert (latest["generation"], latest["step"], latest["instance_id"]) == (1, 7, "i-1")
     assert one.status["files"] == 3 and one.status["message"] == ""
@@ -63,10 +63,10 @@ def test_old_checkpoints_go_after_the_new_manifest(instance: Make, state: Path) 
     write(state / "checkpoints/a", b"1")
     one = instance()
     one.push()
-    first = one.keys()
+    first = one.objects()
     write(state / "checkpoints/a", b"22")
     assert one.push() == 0
-    assert len(one.keys()) == len(first) and one.keys() != first
+    assert len(one.objects()) == len(first) and one.objects() != first
 
 
 def test_a_checkpoint_that_is_being_written_is_left_for_later(instance: Make, state: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_checkpoint_that_is_being_written_is_left_for_later(instance: Make, st
     write(state / "checkpoints/step-1/optimizer", b"newer")
     write(state / "results/x.csv.tmp", b"1")
     assert one.push() == 0 and {one["size"] for one in one.latest()["files"]} == {5}
-    assert "state/results/x.csv.tmp" not in one.keys()
+    assert "state/results/x.csv.tmp" not in one.objects()
 
 
 def test_a_push_that_dies_leaves_the_former_checkpoint(
@@ -204,7 +204,7 @@ def test_what_somebody_removed_is_sent_again_at_the_end(instance: Make, state: P
     one = instance()
     one.push()
     one.s3.delete_object(Bucket="mine", Key="runs/x/state/a")
-    assert one.push("end") == 0 and "state/a" in one.keys()
+    assert one.push("end") == 0 and "state/a" in one.objects()
 
 
 def test_odd_names_and_empty_files(instance: Make, state: Path, tmp_path: Path) -> None:
