@@ -100,3 +100,49 @@ def test_it_goes_on_in_another_zone_without_a_volume(role: User) -> None:
     assert (role.folder / "results/moved/results/model.npz").read_bytes() == models[0], "after everything is closed"
     text = role.play("sync", "-e", "profile=stored", "-e", "experiment=moved")
     assert "results: 0 files came" in text
+
+
+def test_close_sends_what_is_new_before_the_instance_ends(role: User) -> None:
+    launch(role, "closed", "-e", "wait=false", "-e", "results.interval=0")
+    (instance,) = role.alive("closed")
+    until(lambda: json.loads(role.ssh(instance, "closed", "cat /home/admin/closed/progress.json"))["step"] > 300)
+    assert latest(role, "closed") == {}, "no timer"
+    role.play("close", "-e", "profile=stored", "-e", "experiment=closed")
+    assert latest(role, "closed")["mode"] == "end" and role.tagged("closed") == {}
+    role.play("sync", "-e", "profile=stored", "-e", "experiment=closed")
+    runs = json.loads((role.folder / "results/closed/ledger.json").read_text())["runs"]
+    assert runs[-1]["state"] == "stopped" and list((role.folder / "results/closed/checkpoints").iterdir())
+
+
+def test_what_results_need_is_said_before_the_job_starts(role: User) -> None:
+    before = role.changing_calls()
+    text = launch(role, "wrong", "-e", "results.bucket=s3://no-such-bucket", fails=True)
+    assert "results.bucket: there is no bucket no-such-bucket" in text
+    text = launch(role, "wrong", "-e", '{"access": {"instance_profile": null}}', fails=True)
+    assert "access.instance_profile" in text and "docs/results.md" in text
+    assert role.changing_calls() == before, "before anything is made"
+
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=policy)
+    try:
+        text = launch(role, "wrong", fails=True)
+    finally:
+        role.client("s3").delete_bucket_policy(Bucket=BUCKET)
+    assert "s3:PutObject" in text and f"s3://{BUCKET}/runs/wrong/OWNER" in text
+    assert not role.alive("wrong")
+    role.play("close", "-e", "profile=stored", "-e", "experiment=wrong")
+
+
+def test_instances_that_set_themselves_up_go_on_from_the_bucket(role: User) -> None:
+    own = '{"recovery": {"mode": "self", "bucket": "s3://spot-results-tests/self"}}'
+    launch(role, "alone-stored", "-e", own)
+    (first,) = role.alive("alone-stored")
+    until(lambda: int(latest(role, "alone-stored").get("step") or 0) > 500, 180)
+    interrupt(role, first)
+    until(lambda: latest(role, "alone-stored").get("job_state") == "succeeded", 240)
+    assert latest(role, "alone-stored")["generation"] == 2
+    until(lambda: not role.alive("alone-stored"), 120)
+    role.play("sync", "-e", "profile=stored", "-e", "experiment=alone-stored", "-e", own)
+    model = (role.folder / "results/alone-stored/results/model.npz").read_bytes()
+    assert model == (role.folder / "results/straight/results/model.npz").read_bytes()
