@@ -146,7 +146,7 @@ class Push:
         self.former = plan.parse(data)["files"] if data else []
         self.cache = read_json(self.cache_path) if data else {}
         self.cache = {"hashes": self.cache.get("hashes") or {}, "sent": self.cache.get("sent") or {}}
-        self.cache["sent"].update({one["key"]: one["sha256"] for one in self.former})
+        self.cache["sent"] = {one["key"]: one["sha256"] for one in self.former} | self.cache["sent"]
         if self.mode == END:  # what somebody removed from the bucket meanwhile is sent again
             there = self.store.sizes(f"{self.place.prefix}/")
             prefix = len(self.place.prefix) + 1
@@ -155,8 +155,7 @@ class Push:
 
     def check_owner(self) -> None:
         """Only the newest instance writes: an older one that AWS forgot to end must not undo its work."""
-        data = self.store.read(self.place.key(plan.OWNER))
-        owner = json.loads(data) if data else {}
+        owner = owner_in(self.store.read(self.place.key(plan.OWNER)))
         if owner.get("instance_id") not in (None, self.config["instance_id"]):
             raise Taken(
                 f"{owner['instance_id']} (generation {owner.get('generation')}) owns {self.place.url} by now; nothing"
@@ -211,6 +210,9 @@ class Push:
         written = files.being_written()
         found = list(files.scan(self.names, self.config["exclude"], self.config["checkpoints"], written))
         self.present = {one.label for one in found}
+        # A directory without any file is one whose volume is not mounted (any more), rather than one that was emptied.
+        filled = {one.name for one in found}
+        self.present |= {plan.label(one) for one in self.former if one["name"] not in filled}
         self.groups = {one.label: one.group for one in found}
         return plan.choose(found)
 
@@ -405,18 +407,23 @@ class Restore:
                 folder = os.path.dirname(folder)
 
 
+def owner_in(data: bytes | None) -> dict[str, Any]:
+    """The document OWNER, {} when there is none that can be used."""
+    try:
+        found = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def claim(config: dict[str, Any], store: Store) -> None:
     """Make this instance the one that may write; that also proves the rights of its role before the job starts.
 
     Raises:
         StoreError: it may not.
-        Taken: an instance of a newer generation has it.
     """
     key = plan.Place(config["bucket"], config["prefix"]).key(plan.OWNER)
-    data = store.read(key)
-    owner = json.loads(data) if data else {}
-    if owner.get("instance_id") != config["instance_id"] and int(owner.get("generation") or 0) > config["generation"]:
-        raise Taken(f"{owner['instance_id']} of generation {owner['generation']} owns {store.url(key)}")
+    owner = owner_in(store.read(key))
     mine = {"instance_id": config["instance_id"], "generation": config["generation"]}
     if {name: owner.get(name) for name in mine} != mine:
         store.write(key, plan.text_of({**mine, "time": now()}))
@@ -464,7 +471,7 @@ def restore(config: dict[str, Any]) -> int:
             store = store_of(config)
             claim(config, store)
             answer = Restore(config, store).run() if config.get("restore", True) else {}
-    except (StoreError, Taken, plan.PlanError) as error:
+    except (StoreError, plan.PlanError) as error:
         answer, code = {"error": str(error)}, 1
     except OSError as error:
         answer, code = {"error": f"{error.filename or 'restore'}: {error.strerror or error}"}, 1

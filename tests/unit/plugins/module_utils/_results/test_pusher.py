@@ -159,9 +159,23 @@ def test_an_older_instance_does_not_write_any_more(instance: Make, state: Path) 
     pusher.claim(two.config, two.store)
     write(state / "a", b"22")
     assert one.push() == pusher.EX_NOPERM and "i-2 (generation 2) owns" in one.status["message"]
-    with pytest.raises(pusher.Taken):
-        pusher.claim(one.config, one.store)
     assert two.push() == 0 and two.latest()["generation"] == 2
+    pusher.claim(one.config, one.store)
+    assert one.push() == 0, "closed and launched again: generations begin anew"
+
+
+def test_a_directory_that_is_not_mounted_any_more_is_not_empty(instance: Make, state: Path) -> None:
+    write(state / "checkpoints/a", b"1")
+    write(state / "b", b"1")
+    one = instance()
+    one.push()
+    before = one.latest(), one.objects()
+    state.rename(state.with_name("away"))
+    assert one.push() == 0 and (one.latest(), one.objects()) == before
+    state.mkdir()
+    assert one.push() == 0 and (one.latest(), one.objects()) == before
+    write(state / "c", b"1")
+    assert one.push() == 0 and [file["path"] for file in one.latest()["files"]] == ["c"]
 
 
 def test_a_restore_that_was_cut_off_goes_on(instance: Make, state: Path, tmp_path: Path, control: Any) -> None:
