@@ -375,7 +375,8 @@ class Restore:
             return {"files": 0, "bytes": 0, "found": bool(data)}
         roots = {name: self.config["directories"][name] for name in due}
         for path in roots.values():
-            self._make(path)
+            with open(f"{path}/{MARK}", "w", encoding="utf-8"):
+                pass
         wanted = fetch.wanted(todo, lambda one: os.path.join(roots[one["name"]], one["path"]))
         fetch.Fetcher(self.store, self.place.prefix, self.tally, own=True).fetch(wanted)
         if self.tally.failed:
@@ -390,13 +391,12 @@ class Restore:
         told = {f"from_{key}": found.get(key) for key in keys}
         return {"files": self.tally.files, "bytes": self.tally.bytes, "found": True, **told}
 
-    def _make(self, path: str) -> None:
-        fresh = not os.path.isdir(path)
-        os.makedirs(path, exist_ok=True)
-        with open(f"{path}/{MARK}", "w", encoding="utf-8"):
-            pass
-        if fresh:
-            os.chown(path, int(self.config.get("uid") or 0), int(self.config.get("gid") or 0))
+    def make(self) -> None:
+        """Make the directories that are not there, for the user who works there."""
+        for path in self.config["directories"].values():
+            if not os.path.isdir(path):
+                os.makedirs(path)
+                os.chown(path, int(self.config.get("uid") or 0), int(self.config.get("gid") or 0))
 
     def _own_folders(self, roots: dict[str, str], todo: list[dict[str, Any]]) -> None:
         """Folders belong to whom their files belong: the job may run as another user than root."""
@@ -470,7 +470,9 @@ def restore(config: dict[str, Any]) -> int:
         with locked():
             store = store_of(config)
             claim(config, store)
-            answer = Restore(config, store).run() if config.get("restore", True) else {}
+            work = Restore(config, store)
+            work.make()
+            answer = work.run() if config.get("restore", True) else {}
     except (StoreError, plan.PlanError) as error:
         answer, code = {"error": str(error)}, 1
     except OSError as error:

@@ -89,7 +89,9 @@ class Instance:
         return self.work(mode).run()
 
     def restore(self) -> dict[str, Any]:
-        return pusher.Restore(self.config, self.store).run()
+        work = pusher.Restore(self.config, self.store)
+        work.make()
+        return work.run()
 
     @property
     def status(self) -> dict[str, Any]:
