@@ -167,7 +167,7 @@ def find_python(run: remote.Run) -> str:
         RemoteError: none is new enough.
     """
     least = ".".join(map(str, spec.LEAST_PYTHON))
-    test = f"import sys; sys.exit(sys.version_info < {spec.LEAST_PYTHON})"
+    test = f"import sys; raise SystemExit(sys.version_info < {spec.LEAST_PYTHON})"
     for path in spec.PYTHONS:
         if os.path.exists(path) and run([path, "-c", test])[0] == 0:
             return path
