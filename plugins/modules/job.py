@@ -116,7 +116,6 @@ options:
     description:
       - V(prepared) only begins to pull the image in the background, where docker is there and the image is not, so that
         it comes while volumes and data are put in place. What goes wrong with it is told when the job is started.
-        M(experiments.spot.results_pusher) was set up.
       - V(started) as described. V(stopped) ends a running job with its grace, and waits until its results are sent
         where M(experiments.spot.results_pusher) was set up.
       - V(absent) also removes unit, runner and files. The ledger stays.
