@@ -56,6 +56,8 @@ class Facts:
     launch_templates: list[Resource] = field(default_factory=list)
     """Each with its default version's data under ``Data``."""
     key_file: KeyFile | None = None
+    results_bucket: Resource | None = None
+    """``state`` and ``region`` of the bucket of results; None when the profile has none."""
     instance_endpoint: str = ""
     """URL of an API that is not AWS's, as the instances see it."""
     notes: list[str] = field(default_factory=list)

@@ -295,3 +295,33 @@ def test_a_file_system_may_be_mounted_twice_and_on_a_volume(check: Check) -> Non
     both = [file_system(mount_point="/data/team", path="/a"), file_system(mount_point="/team", path="/b")]
     profile, problems = check({"file_systems": both})
     assert (problems, profile is not None) == ([], True)
+
+
+RESULTS = {"results.bucket": "s3://mine/runs", "access.instance_profile": "workers"}
+
+
+def test_results_are_completed(check: Check) -> None:
+    profile, problems = check({**RESULTS, "results.pull": "out", "results.paths": ["~/a/", "/data/b"]})
+    assert problems == [] and profile is not None
+    assert profile["results"]["paths"] == ["/home/ubuntu/a", "/data/b"]
+    assert (profile["results"]["pull"], profile["results"]["interval"]) == ("/work dir/out", 60)
+    profile, _problems = check({"results.paths": []})
+    assert profile is not None and profile["results"]["paths"] == [profile["job"]["state_dir"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"access.instance_profile": None}, "access.instance_profile", "docs/results.md"),
+        ({"results.bucket": None}, "results.bucket", "s3://BUCKET"),
+        ({"results.bucket": "mine"}, "results.bucket", "s3://BUCKET"),
+        ({"results.paths": ["/etc/x"]}, "results.paths[0]", "belongs to the system"),
+        ({"results.paths": ["/a/out", "/b/out"]}, "results.paths", "rename one of them"),
+        ({"results.interval": -1}, "results.interval", "0 to 86,400"),
+        ({"job": None}, "results.paths", "there is no job"),
+    ],
+)
+def test_what_results_need(check: Check, changes: dict[str, Any], path: str, words: str) -> None:
+    _profile, problems = check({**RESULTS, **changes})
+    assert [problem.path for problem in problems] == [path]
+    assert words in str(problems[0])
