@@ -32,8 +32,10 @@ from lab.aws.fleets import Fleets
 from lab.aws.instances import Instances
 from lab.aws.launch_templates import LaunchTemplates
 from lab.aws.machines import Machines
+from lab.aws.modifications import Modifications
 from lab.aws.network import Network
 from lab.aws.placement import Placement
+from lab.aws.snapshots import Snapshots
 from lab.aws.spot import SpotRequests
 from lab.aws.spot_fleets import SpotFleets
 from lab.aws.tags import Tags
@@ -43,7 +45,20 @@ from lab.aws.world import Fault, World
 log = logging.getLogger("lab.aws")
 
 
-class LabEC2(SpotRequests, Instances, Fleets, SpotFleets, Placement, Volumes, LaunchTemplates, Network, Tags, Catalog):
+class LabEC2(
+    SpotRequests,
+    Instances,
+    Fleets,
+    SpotFleets,
+    Placement,
+    Volumes,
+    Snapshots,
+    Modifications,
+    LaunchTemplates,
+    Network,
+    Tags,
+    Catalog,
+):
     """EC2's actions: the lab's where there is one, moto's otherwise."""
 
 
@@ -86,7 +101,8 @@ class App:
         world.backend = ec2_backends[config.account_id][config.region]
         for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
             table.clear()
-        world.snapshot_states.clear()
+        for states in (world.snapshot_states, world.snapshot_progress, world.modifications):
+            states.clear()
         world.placements.clear()
         world.deliveries.clear()
         control.clear(world)

@@ -89,8 +89,10 @@ class World:
     tokens: dict[tuple[str, ...], Token] = field(default_factory=dict)
     fleets: dict[str, Any] = field(default_factory=dict)
     spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
-    volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching, per volume
-    snapshot_states: dict[str, str] = field(default_factory=dict)
+    volume_states: dict[str, str] = field(default_factory=dict)  # creating | attaching | detaching, per volume
+    modifications: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # per volume, oldest first
+    snapshot_states: dict[str, str] = field(default_factory=dict)  # pending ones
+    snapshot_progress: dict[str, int] = field(default_factory=dict)  # per cent
     on_end: list[Callable[[Record], None]] = field(default_factory=list)  # told when an instance is terminated
     keeper: Any = None  # fleet.keeper.Keeper
     placements: set[str] = field(default_factory=set)  # configurations that GetSpotPlacementScores has seen
