@@ -116,7 +116,7 @@ class ActionModule(ActionBase):
         args = dict(self._task.args)
         if not self._can_show(args.get("quiet")):
             return {**result, **self._module(args, task_vars)}
-        with progress_file(args.get("progress_file")) as path, Follower(path, label_of(args.get("tags")), _say):
+        with progress_file(args.get("progress_file")) as path, Follower(path, self._label(args), _say):
             return {**result, **self._module({**args, "progress_file": path}, task_vars)}
 
     def _can_show(self, quiet: Any) -> bool:
@@ -124,6 +124,9 @@ class ActionModule(ActionBase):
         wanted = None if quiet is None else boolean(quiet, strict=False)
         local = self._connection.transport == "local"
         return local and not self._task.async_val and not is_quiet(wanted, os.environ)
+
+    def _label(self, args: dict[str, Any]) -> str:
+        return label_of(args.get("tags"))
 
     def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         return self._execute_module(
