@@ -158,6 +158,9 @@ class App:
             for fault in self.world.faults:
                 fits = fault.action == call.action and not fault.in_fleet and fault.times != 0
                 if fits and all(str(call.params().get(k)) == str(v) for k, v in fault.match.items()):
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None

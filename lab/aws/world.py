@@ -72,6 +72,7 @@ class Fault:
     message: str = ""
     http: int = 0
     times: int | None = 1  # None = until reset
+    skip: int = 0  # so many calls go well first
     match: dict[str, str] = field(default_factory=dict)
     after: bool = False  # do the work, lose the answer
     in_fleet: bool = False  # in Errors[] of CreateFleet's 200 answer

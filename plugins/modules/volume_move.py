@@ -254,12 +254,13 @@ class Job:
 
     def _finish(self, there: list[move.Trace], known: list[Resource]) -> bool:
         """What is left to do for volumes that are in the zone: unneeded snapshots go, the old volume where wished."""
-        done = [self.mover.forget(one) for one in there]
-        if self.params["delete_old"]:
-            for one in there:
-                for old in kept_sources(one.source, known):
-                    api.delete_volume(self.ec2, old["VolumeId"])
-                    done.append(True)
+        done = []
+        for one in there:
+            doomed = kept_sources(one.source, known) if self.params["delete_old"] else []
+            done.append(self.mover.forget(one, one.source.get("SnapshotId") or "" if doomed else ""))
+            for old in doomed:
+                api.delete_volume(self.ec2, old["VolumeId"])
+                done.append(True)
         return any(done)
 
     def _predicted(self, traces: list[move.Trace], away: list[move.Trace], known: list[Resource]) -> Resource:

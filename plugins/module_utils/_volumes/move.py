@@ -56,11 +56,15 @@ class Trace:
 
 
 def traces(sources: list[Resource], volumes: list[Resource], snapshots: list[Resource]) -> list[Trace]:
-    """What is known of the move of each volume."""
+    """What is known of the move of each volume, and of the move that made it."""
     return [
         Trace(
             source,
-            [one for one in snapshots if tags_of(one).get(rows.MOVE_OF) == source["VolumeId"]],
+            [
+                one
+                for one in snapshots
+                if tags_of(one).get(rows.MOVE_OF) in (source["VolumeId"], tags_of(source).get(rows.MOVED_FROM, ""))
+            ],
             [one for one in volumes if source["VolumeId"] in _origins(one)],
         )
         for source in sources
@@ -132,6 +136,8 @@ def flaws(source: Resource, copy: Resource, snapshot: Resource, zone: str) -> li
     wrong = [f"{key} is {have}, not {want}" for key, (want, have) in pairs.items() if want != have]
     wanted, found = plan.inherited(tags_of(source)), plan.inherited(tags_of(copy))
     wanted.pop(rows.NAME, None)
+    if rows.MOVED_TO in tags_of(source):  # it has another one already, and was proven before
+        wanted.pop("Name", None)
     lost = sorted(key for key, value in wanted.items() if found.get(key) != value)
     return wrong + ([f"tags are missing: {', '.join(lost)}"] if lost else [])
 

@@ -302,12 +302,19 @@ class Mover:
         elif snapshot_id not in [one["SnapshotId"] for one in trace.snapshots]:
             api.delete_snapshot(self.ec2, snapshot_id)
 
-    def forget(self, trace: move.Trace) -> bool:
-        """Undo what a move has prepared that is not needed any more; returns whether there was anything."""
+    def forget(self, trace: move.Trace, keep: str = "") -> bool:
+        """Remove what moves have left that nobody needs; returns whether there was anything.
+
+        Args:
+            trace: of a volume that is where it is to be.
+            keep: a snapshot that stays.
+        """
         for one in move.surplus_copies(trace, ""):
             api.delete_volume(self.ec2, one)
-        for one in move.surplus_snapshots(trace, ""):
+        for one in move.surplus_snapshots(trace, keep):
             api.delete_snapshot(self.ec2, one)
+        if keep in [one["SnapshotId"] for one in trace.snapshots]:
+            api.untag(self.ec2, keep, [rows.MOVE_OF])
         marked = rows.MOVING in rows.tags_of(trace.source)
         if marked:
             api.untag(self.ec2, trace.source["VolumeId"], [rows.MOVING])
