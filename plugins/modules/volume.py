@@ -307,11 +307,15 @@ class Job:
         volume, _known = self.found()
         if volume is None:
             raise VolumeError(f"there is no volume {self.wanted.volume} in this region; `-e do=create` makes one")
-        newest = next(iter(api.modifications(self.ec2, [volume["VolumeId"]])), None)
+        newest = self._modification(volume)
         todo = plan.changes(self.wanted, volume, plan.Seen(modification=newest))
         if self.check_mode or not (todo or todo.under_way):
             return answer(bool(todo), volume, plan.after(volume, todo))
-        return answer(bool(todo), volume, self.volumes.modify(volume, todo))
+        changed = self.volumes.modify(volume, todo)
+        return answer(bool(todo), volume, changed, self._modification(volume))
+
+    def _modification(self, volume: Resource) -> Resource | None:
+        return next(iter(api.modifications(self.ec2, [volume["VolumeId"]])), None)
 
     def absent(self) -> Resource:
         """Delete it."""
@@ -338,9 +342,12 @@ def predicted(args: Resource, wanted: plan.Wanted) -> Resource:
     }
 
 
-def answer(changed: bool, before: Resource | None, after: Resource | None) -> Resource:
+def answer(
+    changed: bool, before: Resource | None, after: Resource | None, modification: Resource | None = None
+) -> Resource:
     """The module's result."""
-    old, new = [rows.volume_row(one) if one else {} for one in (before, after)]
+    old = rows.volume_row(before) if before else {}
+    new = rows.volume_row(after, modification) if after else {}
     return {"changed": changed, "volume": new, "diff": {"before": old, "after": new}}
 
 

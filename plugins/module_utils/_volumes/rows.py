@@ -78,12 +78,12 @@ def volume_row(volume: Resource, modification: Resource | None = None) -> Resour
         "encrypted": bool(volume.get("Encrypted")),
         "ours": is_ours(volume),
         "cost_per_month": cost.storage_per_month(known["type"], known["size"], known["iops"], known["throughput"]),
-        "note": note(tags, modification),
+        "note": note(known["state"], tags, modification),
         "tags": tags,
     }
 
 
-def note(tags: dict[str, str], modification: Resource | None) -> str:
+def note(state: str, tags: dict[str, str], modification: Resource | None) -> str:
     """What is going on with a volume, in words."""
     if modification and modification.get("ModificationState") in ("modifying", "optimizing"):
         return f"{modification['ModificationState']}, {modification.get('Progress', 0)} %"
@@ -91,6 +91,8 @@ def note(tags: dict[str, str], modification: Resource | None) -> str:
         return f"moved to {tags[MOVED_TO]}"
     if tags.get(MOVING_FROM):
         return f"half of a move of {tags[MOVING_FROM]}"
+    if state not in ("available", "in-use"):
+        return state
     return "is being moved" if tags.get(MOVING) else ""
 
 

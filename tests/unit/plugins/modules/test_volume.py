@@ -136,6 +136,7 @@ def test_grow_and_retag(aws: Aws, run: Any, seen: Any) -> None:  # noqa: F811
     assert predicted.changed and predicted.volume["size"] == 8 and seen(made)["Size"] == 5
     grown = run(state="updated", size=8, iops=3500, tags={"a": "b"}, new_name="better")
     assert grown.changed and (grown.volume["size"], grown.volume["name"], grown.volume["iops"]) == (8, "better", 3500)
+    assert grown.volume["note"].startswith("optimizing")
     assert tags(seen(made)).items() >= {"a": "b", "Name": "better", "spot:volume": "better"}.items()
     again = run("better", state="updated", size=8, iops=3500, tags={"a": "b"})
     assert not again.changed
