@@ -123,7 +123,7 @@ def usable_bytes(path: str) -> int:
 class Grower:
     """The effects. `clock` has monotonic() and sleep()."""
 
-    def __init__(self, module: AnsibleModule, clock: Any = time) -> None:
+    def __init__(self, module: AnsibleModule, clock: Any) -> None:
         self.module = module
         self.clock = clock
 
@@ -179,13 +179,13 @@ def late(params: dict[str, Any], probe: Probe | None) -> str:
     )
 
 
-def do(module: AnsibleModule) -> dict[str, Any]:
-    """The module's work.
+def do(module: AnsibleModule, clock: Any = time) -> dict[str, Any]:
+    """The module's work. `clock` has monotonic() and sleep().
 
     Raises:
         GrowError: what is wrong, for the user.
     """
-    grower = Grower(module)
+    grower = Grower(module, clock)
     probe = grower.look()
     todo = plan(probe, module.params["volume_id"])
     if todo.error:

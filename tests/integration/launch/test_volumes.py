@@ -105,7 +105,9 @@ def test_back_again_by_hand_and_away_with_the_old_ones(user: User) -> None:
     user.control("reset", controls=True)
     closed = user.play("close", *PLAY)
     assert "ext.old" in closed
-    user.play("volumes", "-e", "do=delete", "-e", f"volume={now['ext.old']['volume_id']},{now['fast.old']['volume_id']}")
+    user.play(
+        "volumes", "-e", "do=delete", "-e", f"volume={now['ext.old']['volume_id']},{now['fast.old']['volume_id']}"
+    )
     args = ("-e", "do=move", "-e", "volume=ext,fast", "-e", f"zone={home}", "-e", "delete_old=true")
     assert "Would be moved" in user.play("volumes", *args, "--check")
     text = user.play("volumes", *args)
