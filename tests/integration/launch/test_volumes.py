@@ -35,6 +35,12 @@ def volumes(user: User, *args: str) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found["volumes"]}
 
 
+def snapshots(user: User) -> list[str]:
+    """Ids of the snapshots of the experiment."""
+    wanted = [{"Name": "tag:spot:experiment", "Values": [NAME]}]
+    return [one["SnapshotId"] for one in user.client().describe_snapshots(Filters=wanted)["Snapshots"]]
+
+
 def size_of(user: User, instance: str, path: str) -> int:
     """MiB of a mounted file system, as statvfs tells them."""
     return int(user.ssh(instance, NAME, f"stat -f -c '%b %S' {path} | awk '{{print int($1 * $2 / 1048576)}}'"))
@@ -85,14 +91,20 @@ def test_the_next_generation_takes_its_volumes_to_another_zone(user: User) -> No
     assert "volumes.yml -e do=move -e volume=vol-" in stays and "does not say recovery.move_volumes" in stays
     assert {one["volume_id"] for one in volumes(user).values()} == old_ids
 
-    text = user.play("launch", *PLAY)
-    assert f"No capacity in {old_zone}" in text and "the old one is kept" in text
+    # Cut off where it hurts most: the instance is there, its volumes are not.
+    user.control("fail", action="CreateVolume", code="OperationNotPermitted")
+    text = user.play("launch", *PLAY, "-e", "keep=true", fails=True)
+    assert f"No capacity in {old_zone}" in text and "ec2:CreateVolume" in text
     (second,) = user.alive(NAME)
+    assert {one["volume_id"] for one in volumes(user).values()} == old_ids
+
+    text = user.play("launch", *PLAY)
+    assert "the old one is kept" in text and user.alive(NAME) == [second]
     assert user.ssh(second, NAME, "cat /ext/data /fast/data | md5sum") == sums
     now = volumes(user)
     assert now["ext"]["attached_to"] == [second] == now["fast"]["attached_to"]
     assert now["ext"]["zone"] != old_zone and {now["ext.old"]["volume_id"], now["fast.old"]["volume_id"]} == old_ids
-    assert not user.client().describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    assert not snapshots(user)
     before = user.changing_calls()
     user.play("launch", *PLAY)
     assert user.changing_calls() == before and user.alive(NAME) == [second]
@@ -118,6 +130,7 @@ def test_back_again_by_hand_and_away_with_the_old_ones(user: User) -> None:
     (third,) = user.alive(NAME)
     assert user.ssh(third, NAME, "cat /ext/data /fast/data | md5sum") == sums
     user.play("close", *PLAY, "-e", "delete_volumes=all")
-    for one in user.client().describe_snapshots(OwnerIds=["self"])["Snapshots"]:
-        user.client().delete_snapshot(SnapshotId=one["SnapshotId"])
+    assert len(snapshots(user)) == 2, "instead of the old volumes"
+    for one in snapshots(user):
+        user.client().delete_snapshot(SnapshotId=one)
     assert user.tagged(NAME) == {}
