@@ -38,6 +38,8 @@ class Trace:
     @property
     def snapshot(self) -> Resource | None:
         """The snapshot that holds what the source holds, None for none that is known to."""
+        if self.source["State"] != "available":  # whoever holds it writes to it
+            return None
         wanted = tags_of(self.source).get(rows.MOVING)
         good = ("pending", "completed")
         return next((one for one in self.snapshots if one["SnapshotId"] == wanted and one["State"] in good), None)

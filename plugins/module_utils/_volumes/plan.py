@@ -9,6 +9,7 @@ PRIVATE to the collection.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ Resource = dict[str, Any]
 
 # Options of the module -> names of CreateVolume, ModifyVolume, and of a volume as it is described.
 SIZES = {"size": "Size", "type": "VolumeType", "iops": "Iops", "throughput": "Throughput"}
+# Narrower than EC2's tag values: names are typed, also in lists with commas.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 UNITS = {"size": " GiB", "throughput": " MiB/s"}
 
 
@@ -115,10 +118,17 @@ def _of(volume: Resource, experiment: str) -> bool:
 
 
 def name_problems(wanted: Wanted) -> list[str]:
-    """A new volume has a name, not an id."""
+    """A new volume has a name, not an id, and one that can be typed in a list with commas."""
     if rows.VOLUME_ID.match(wanted.volume):
         return [f"volume: {wanted.volume} is an id and there is no such volume; a new one gets a name"]
-    return []
+    return [name_problem("volume", wanted.volume)] if name_problem("volume", wanted.volume) else []
+
+
+def name_problem(option: str, name: str) -> str:
+    """What is wrong with a name, '' for nothing."""
+    if NAME.match(name):
+        return ""
+    return f"{option}: {name!r} is no good name; use 1 to 100 letters, digits, dots, underscores and hyphens"
 
 
 def source_problems(wanted: Wanted, snapshot: Resource | None) -> list[str]:
@@ -221,6 +231,8 @@ def busy_text(volume: Resource, modification: Resource) -> str:
 def fixed_problems(wanted: Wanted, volume: Resource) -> list[str]:
     """What EBS cannot change. Source: EC2 API ModifyVolume; EBS user guide, "Requirements for modifications"."""
     what, wrong = label(volume), []
+    if wanted.new_name and name_problem("new_name", wanted.new_name):
+        wrong.append(name_problem("new_name", wanted.new_name))
     if wanted.size is not None and wanted.size < volume["Size"]:
         wrong.append(
             f"size: {what} has {volume['Size']} GiB and EBS volumes never shrink; make a smaller one,"

@@ -206,6 +206,7 @@ def test_modification(
     *, ec2: Any, volume: Any, machines: Any, app: Any, seen: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[API ModifyVolume], [API VolumeModification]; [ERR] IncorrectModificationState"""
+    monkeypatch.setattr("lab.aws.modifications.OPTIMIZING", 3600)
     disk = volume()
     with refused("InvalidVolumeModification.NotFound"):
         ec2.describe_volumes_modifications(VolumeIds=[disk])

@@ -14,7 +14,7 @@ from tests.unit.plugins.module_utils._experiment.wire import Aws, aws  # noqa: F
 @pytest.fixture
 def run(aws: Aws, capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: F811
     def call(name: str = "data", **args: Any) -> Any:
-        return wire.run(volume.main, capsys, volume=name, timeout=args.pop("timeout", 5), **args)
+        return wire.run(volume.main, capsys, volume=name, timeout=args.pop("timeout", 60), **args)
 
     return call
 
@@ -75,6 +75,7 @@ def test_an_existing_one_that_differs_is_not_changed_by_create(run: Any) -> None
         ({"snapshot": "nothing", "zone": "mars"}, ["there is no snapshot nothing", "there is no zone mars"]),
         ({"size": 1, "encrypted": False, "kms_key_id": "alias/x"}, ["only an encrypted volume has a key"]),
         ({"name": "vol-0123456789abcdef0", "size": 1}, ["is an id and there is no such volume"]),
+        ({"name": "one,two", "size": 1}, ["volume: 'one,two' is no good name"]),
     ],
 )
 def test_bad_wishes_are_told_at_once_and_nothing_is_made(
@@ -130,7 +131,8 @@ def test_refusals_of_aws_say_what_to_do(aws: Aws, run: Any, code: str, text: str
     assert found.rc and text in found.msg and "make the volume data" in found.msg
 
 
-def test_grow_and_retag(aws: Aws, run: Any, seen: Any) -> None:  # noqa: F811
+def test_grow_and_retag(run: Any, seen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.aws.modifications.OPTIMIZING", 3600)
     made = run(size=5).volume["volume_id"]
     predicted = run(state="updated", size=8, _ansible_check_mode=True)
     assert predicted.changed and predicted.volume["size"] == 8 and seen(made)["Size"] == 5
@@ -144,14 +146,28 @@ def test_grow_and_retag(aws: Aws, run: Any, seen: Any) -> None:  # noqa: F811
     assert busy.rc and "still optimizing" in busy.msg and "at most four in 24 hours" in busy.msg
     shrunk = run("better", state="updated", size=7, zone="us-east-1b", encrypted=False)
     assert "never shrink" in shrunk.msg and "do=move" in shrunk.msg and "encrypted: that of" in shrunk.msg
+    assert "is no good name" in run("better", state="updated", new_name="a b").msg
     assert "there is no volume data" in run(state="updated", size=9).msg
 
 
-def test_a_change_that_was_cut_off_is_waited_for(aws: Aws, run: Any, seen: Any) -> None:  # noqa: F811
+def test_a_change_that_was_cut_off_is_waited_for(
+    aws: Aws,  # noqa: F811
+    run: Any,
+    seen: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     made = run(size=5).volume["volume_id"]
-    aws.app.world.machines.delay = 0.5
+    aws.app.world.machines.delay = 60
     aws.ec2.modify_volume(VolumeId=made, Size=8)
     assert seen(made)["Size"] == 5
+    original = volume.work.Volumes._modification
+
+    def done_when_seen(self: Any, raw: Any) -> str:
+        text = original(self, raw)
+        aws.app.cloud.resized(made)
+        return text
+
+    monkeypatch.setattr(volume.work.Volumes, "_modification", done_when_seen)
     found = run(state="updated", size=8)
     assert not found.changed and found.volume["size"] == 8
 

@@ -21,7 +21,8 @@ def test_nothing(run: Any) -> None:
     assert (found.volumes, found.snapshots, found.cost_per_month, found.changed) == ([], [], 0, False)
 
 
-def test_own_ones_and_all(aws: Aws, run: Any) -> None:  # noqa: F811
+def test_own_ones_and_all(aws: Aws, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr("lab.aws.modifications.OPTIMIZING", 3600)
     instance, mine = aws.instance(), aws.volume()
     aws.ec2.attach_volume(VolumeId=mine, InstanceId=instance, Device="/dev/sdf")
     foreign = aws.ec2.create_volume(AvailabilityZone="us-east-1b", Size=10, VolumeType="gp2")["VolumeId"]

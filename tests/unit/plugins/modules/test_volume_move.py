@@ -17,7 +17,7 @@ OLD, NEW = "us-east-1a", "us-east-1b"
 def run(aws: Aws, capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: F811
     def call(*names: str, **args: Any) -> Any:
         return wire.run(
-            volume_move.main, capsys, **{"timeout": 5, "zone": NEW, **args}, volumes=list(names or ["data"])
+            volume_move.main, capsys, **{"timeout": 60, "zone": NEW, **args}, volumes=list(names or ["data"])
         )
 
     return call
@@ -125,6 +125,25 @@ def test_a_snapshot_from_before_the_volume_was_used_again_is_not_taken(aws: Aws,
     aws.ec2.delete_tags(Resources=[source], Tags=[{"Key": "spot:moving"}])  # what attaching it does
     moved = run()
     assert moved.volumes[0]["snapshot_id"] != first and not snapshots(aws)
+
+
+def test_nor_one_of_a_volume_that_somebody_still_holds(
+    aws: Aws,  # noqa: F811
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source, instance = aws.volume(OLD), aws.instance()
+    first = run(zone=None).snapshot_ids[0]
+    aws.ec2.attach_volume(VolumeId=source, InstanceId=instance, Device="/dev/sdf")  # by hand, so the tag stays
+    original = volume_move.work.Mover.wait_free
+
+    def end(self: Any, sources: Any) -> None:
+        aws.ec2.terminate_instances(InstanceIds=[instance])
+        original(self, sources)
+
+    monkeypatch.setattr(volume_move.work.Mover, "wait_free", end)
+    moved = run(leaving_instance_ids=[instance])
+    assert not moved.rc and moved.volumes[0]["snapshot_id"] != first
 
 
 def test_one_that_is_attached_while_it_is_moved_stays(aws: Aws, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -16,7 +16,7 @@ from tests.unit.plugins.module_utils._experiment.wire import Aws, aws  # noqa: F
 
 @pytest.fixture
 def run(aws: Aws, capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: F811
-    return lambda **args: wire.run(volume_snapshot.main, capsys, **{"timeout": 5, **args})
+    return lambda **args: wire.run(volume_snapshot.main, capsys, **{"timeout": 60, **args})
 
 
 def snapshots(aws: Aws) -> list[dict[str, Any]]:  # noqa: F811
@@ -36,27 +36,39 @@ def test_named_snapshot_is_taken_once(aws: Aws, run: Any) -> None:  # noqa: F811
 
 def test_progress_is_told_until_it_is_complete(aws: Aws, run: Any, tmp_path: Path) -> None:  # noqa: F811
     source, told = aws.volume(), tmp_path / "told"
-    aws.app.world.machines.delay = 1.2
+    aws.app.world.machines.delay = 60
 
-    def halfway() -> None:
+    def slowly() -> None:
         while not aws.app.world.snapshot_states:
             time.sleep(0.02)
-        aws.app.cloud.snapshot_progress(next(iter(aws.app.world.snapshot_states)), 50)
+        (made,) = aws.app.world.snapshot_states
+        aws.app.cloud.snapshot_progress(made, 50)
+        while not (told.exists() and "50%" in told.read_text()):
+            time.sleep(0.02)
+        aws.app.cloud.snapshot_completed(made)
 
-    threading.Thread(target=halfway).start()
+    threading.Thread(target=slowly, daemon=True).start()
     assert run(volume=source, progress_file=str(told)).changed
     assert "50%" in told.read_text()
 
 
-def test_one_that_is_under_way_is_waited_for(aws: Aws, run: Any) -> None:  # noqa: F811
+def test_one_that_is_under_way_is_waited_for(
+    aws: Aws,  # noqa: F811
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     source = aws.volume()
     aws.app.world.machines.delay = 60
     late = run(volume=source, timeout=0)
     assert late.rc and "the same command goes on waiting" in late.msg and "0%" in late.msg
-    for one in list(aws.app.world.snapshot_states):
-        aws.app.cloud.snapshot_completed(one)
-        aws.app.world.snapshot_states[one] = "pending"
-        threading.Timer(0.5, aws.app.cloud.snapshot_completed, [one]).start()
+    original = volume_snapshot.known
+
+    def complete_when_seen(*args: Any) -> Any:
+        found = original(*args)
+        aws.app.cloud.snapshot_completed(found["SnapshotId"])
+        return found
+
+    monkeypatch.setattr(volume_snapshot, "known", complete_when_seen)
     again = run(volume=source)
     assert not again.changed and len(snapshots(aws)) == 1
 
