@@ -262,6 +262,32 @@ file_systems:
   returned: success
   type: list
   elements: dict
+elsewhere:
+  description: What a launch can do when the zone of its volumes has no capacity.
+  returned: success
+  type: dict
+  contains:
+    move:
+      description: Whether it may take the volumes to another zone.
+      type: bool
+    why_not:
+      description: Why it may not, empty when it may.
+      type: str
+    pools:
+      description: The pools of all zones, with the keys of RV(pools); empty without volumes.
+      type: list
+      elements: dict
+    zones:
+      description: The zones of these pools but that of the volumes, cheapest first.
+      type: list
+      elements: str
+    zone:
+      description: Where the instances are already and the volumes are not, else null.
+      type: str
+    volume_ids:
+      description: The volumes that exist.
+      type: list
+      elements: str
 launch_template:
   description: The launch template.
   returned: success
@@ -313,7 +339,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._experiment import crew, plan, problems, reads
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import crew, elsewhere, plan, problems, reads
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.facts import Facts
 
@@ -364,7 +390,8 @@ def make_plan(clients: Clients, profile: Params, params: Params) -> Params:
         found = problems.find(problems.Case(profile, experiment, facts))
     if found:
         raise ProblemsFound(experiment, found)
-    return plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
+    planned = plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
+    return {**planned, "elsewhere": elsewhere.make(profile, facts)}
 
 
 def _facts(clients: Clients, profile: Params, experiment: str, params: Params, kept: reads.Kept) -> Facts:
