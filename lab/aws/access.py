@@ -11,6 +11,7 @@ from botocore.credentials import Credentials
 from moto.iam.models import iam_backends
 
 from lab.aws.calls import Call
+from lab.aws.config import OPT_IN_REGIONS
 from lab.aws.world import World
 
 EXPIRED = "ASIAEXPIRED"  # an access key id that starts so belongs to a session that is over
@@ -46,6 +47,9 @@ def check(world: World, call: Call) -> Problem | None:
         return MISSING
     if call.access_key.startswith(EXPIRED):
         return OVER[call.protocol]
+    # Source: AWS re:Post and users of SDKs: a region that is not enabled answers as if it did not know the key.
+    if call.region in OPT_IN_REGIONS:
+        return UNKNOWN[call.protocol]
     secret = world.config.access_keys.get(call.access_key)
     if secret is None and not _issued(world, call.access_key):
         return UNKNOWN[call.protocol]
@@ -80,7 +84,7 @@ def denied(world: World, call: Call) -> Problem | None:
     if call.protocol == "ec2":
         message = (
             f"You are not authorized to perform this operation. {reason} on resource: "
-            f"arn:aws:ec2:{world.config.region}:{world.config.account_id}:* because no identity-based policy "
+            f"arn:aws:ec2:{call.region}:{world.config.account_id}:* because no identity-based policy "
             f"allows the {call.service}:{call.action} action. Encoded authorization failure message: bGFiLWRlbmllZA"
         )
         return ("UnauthorizedOperation", message, 403)
