@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .regions import Home
+
 Resource = dict[str, Any]
 
 
@@ -50,6 +52,8 @@ class Facts:
     """Those of the experiment, with the errors that they met."""
     launch_templates: list[Resource] = field(default_factory=list)
     """Each with its default version's data under ``Data``."""
+    elsewhere: Home = field(default_factory=lambda: Home(""))
+    """What the experiment had in other regions that it may use."""
     key_file: KeyFile | None = None
     instance_endpoint: str = ""
     """URL of an API that is not AWS's, as the instances see it."""

@@ -26,7 +26,7 @@ VOL = "vol-0123456789abcdef0"
 @pytest.mark.parametrize(
     ("changes", "path", "said"),
     [
-        ({"image": {}}, "image", "give one of image.id, image.ssm_parameter, image.name"),
+        ({"image": {}}, "image", "give one of image.id, image.ids, image.ssm_parameter, image.name"),
         ({"image.ssm_parameter": "/x"}, "image.ssm_parameter", "image.id and image.ssm_parameter exclude each other"),
         ({"image": {"name": "debian-*"}}, "image.owner", "anybody may publish an image of that name"),
         ({"image.owner": "self"}, "image.owner", "goes only with image.name"),
