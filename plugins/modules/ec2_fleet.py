@@ -454,6 +454,9 @@ fleet:
           description: What was asked for, V(spot) or V(on-demand).
           type: str
           sample: spot
+    another_region:
+      description: Whether the launch failed for a reason that need not hold in another region.
+      type: bool
     missing:
       description: How many units of capacity are missing from O(target_capacity).
       type: int

@@ -173,7 +173,7 @@ def _place(clients: Clients, profile: Profile, experiment: str, homes: dict[str,
 
 def _choose(experiment: str, profile: Profile, seen: Seen, params: Resource) -> Resource:
     usable = {name: place for name, place in seen.places.items() if not place.lines}
-    found = _problems(profile, seen.places, bool(usable))
+    found = _problems(profile, seen.places, bool(usable), len(seen.places) == len(seen.homes))
     if found:
         raise ProblemsFound(experiment, found)
     ranked = regions.rank({name: place.pools for name, place in usable.items()}) or list(usable)
@@ -195,11 +195,11 @@ def _regions(region: str, pools: dict[str, list[Resource]]) -> Resource:
     return {**found, "turns": [], "left_out": [], "abandoned_regions": []}
 
 
-def _problems(profile: Profile, places: dict[str, Place], usable: bool) -> list[str]:
+def _problems(profile: Profile, places: dict[str, Place], usable: bool, everywhere: bool) -> list[str]:
     found = [line for place in places.values() for line in problems.besides_place(place.case)]
     if not usable:
         found += [line for place in places.values() for line in place.lines]
-    else:
+    elif everywhere:
         found += _offered_nowhere(profile, places)
     return list(dict.fromkeys(found))
 

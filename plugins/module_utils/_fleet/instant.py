@@ -13,7 +13,7 @@ from .errors import AnsibleFleetError, action_of
 from .index import assign, numbered
 from .launch import AwsFleet, Clock, Outcome, find, launch, number
 from .plan import fitting_pools, missing
-from .report import failure_message, partial_warning
+from .report import another_region, failure_message, partial_warning
 from .results import diff_entry, fleet_result, instance_result, refusal_result, with_diff
 from .transformations import wish_from_params
 from .values import Instance, Wish
@@ -28,6 +28,7 @@ def outcome_result(wish: Wish, outcome: Outcome) -> dict[str, Any]:
         "terminated": list(outcome.terminated),
         "errors": [refusal_result(refusal) for refusal in outcome.state.refusals],
         "missing": missing(wish, outcome.instances),
+        "another_region": not outcome.accepted and another_region(outcome.state),
     }
     result = fleet_result(outcome.instances, **more)
     return {**result, "fleet_id": result["fleet_id"] or next(reversed(outcome.fleet_ids), None)}
