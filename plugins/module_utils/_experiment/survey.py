@@ -125,7 +125,8 @@ def at_once(calls: dict[str, Callable[[], T]]) -> tuple[dict[str, T], dict[str, 
             causes = error.errors if isinstance(error, reads.ReadError) else [error]
             if causes and all(is_closed(cause) for cause in causes):
                 closed[name] = f"{name} cannot be used: {_reason(causes[0])}"
-            errors += [f"{name}: {line}" for line in lines if name not in closed or len(closed) == len(calls)]
+            where = f"{name}: " if len(calls) > 1 else ""
+            errors += [f"{where}{line}" for line in lines if name not in closed or len(closed) == len(calls)]
     if errors:
         raise reads.ReadError(errors)
     return answers, closed
