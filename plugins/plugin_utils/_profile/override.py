@@ -10,6 +10,7 @@ from typing import Any
 from .document import Document, Loose, Origin, assign, merge
 from .kinds import container
 from .problem import Path, Problem, show
+from .rules import in_region
 from .schema import PLAIN_OVERRIDES, SCHEMA, Key
 from .validate import unknown_key
 
@@ -37,7 +38,7 @@ def override(document: Document, extra: Mapping[str, Any], cwd: str) -> tuple[Do
     top = Document(whole, dict.fromkeys(((name,) for name in whole), origin))
     result = merge(document, top)
     if regions and isinstance(result.data, Mapping) and isinstance(result.data.get("capacity", {}), Mapping):
-        result = merge(result, Document({"capacity": {"regions": loosen(regions[1:] and regions)}}, {(): origin}))
+        result = merge(result, Document({"capacity": _restricted(result.data, regions)}, {(): origin}))
     problems: list[Problem] = []
     for name, value in extra.items():
         if "." in name:
@@ -55,6 +56,16 @@ def _regions(document: Document, extra: Mapping[str, Any]) -> list[str]:
     if "instance_id" in extra and isinstance(capacity, Mapping) and capacity.get("regions"):
         return []
     return [part.strip() for part in given.split(",") if part.strip()]
+
+
+def _restricted(data: Mapping[str, Any], regions: list[str]) -> dict[str, Any]:
+    """What the section capacity says with these regions only; of the zones of several regions theirs stay."""
+    capacity = data.get("capacity") or {}
+    zones = capacity.get("zones")
+    found: dict[str, Any] = {"regions": loosen(regions[1:] and regions)}
+    if capacity.get("regions") and isinstance(zones, list):
+        found["zones"] = [zone for zone in zones if any(in_region(str(zone), region) for region in regions)]
+    return found
 
 
 def _whole(name: str, value: Any) -> Any:
