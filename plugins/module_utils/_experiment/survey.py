@@ -113,23 +113,31 @@ def at_once(calls: dict[str, Callable[[], T]]) -> tuple[dict[str, T], dict[str, 
         ReadError: a call failed for another reason, or all regions are closed: then the credentials are wrong.
     """
     answers: dict[str, T] = {}
-    closed: dict[str, str] = {}
-    errors: list[str] = []
+    failed: dict[str, reads.ReadError] = {}
     with ThreadPoolExecutor(len(calls)) as pool:
         futures = {name: pool.submit(call) for name, call in calls.items()}
     for name, future in futures.items():
         try:
             answers[name] = future.result()
-        except (api.ApiError, reads.ReadError) as error:
-            lines = error.lines if isinstance(error, reads.ReadError) else reads.failures([error])
-            causes = error.errors if isinstance(error, reads.ReadError) else [error]
-            if causes and all(is_closed(cause) for cause in causes):
-                closed[name] = f"{name} cannot be used: {_reason(causes[0])}"
-            where = f"{name}: " if len(calls) > 1 else ""
-            errors += [f"{where}{line}" for line in lines if name not in closed or len(closed) == len(calls)]
-    if errors:
-        raise reads.ReadError(errors)
-    return answers, closed
+        except api.ApiError as error:
+            failed[name] = reads.ReadError(reads.failures([error]), [error])
+        except reads.ReadError as error:
+            failed[name] = error
+    closed = {name: error for name, error in failed.items() if all(is_closed(cause) for cause in error.errors)}
+    told = failed if not answers else {name: error for name, error in failed.items() if name not in closed}
+    if told:
+        raise _together(told, len(calls) > 1)
+    return answers, {name: f"{name} cannot be used: {_reason(error.errors[0])}" for name, error in closed.items()}
+
+
+def _together(failed: dict[str, reads.ReadError], several: bool) -> reads.ReadError:
+    """One error of all regions; what is wrong with all of them alike, such as the credentials, is told once."""
+    where: dict[str, list[str]] = {}
+    for name, error in failed.items():
+        for line in error.lines:
+            where.setdefault(line, []).append(name)
+    lines = [f"{', '.join(names)}: {line}" if several else line for line, names in where.items()]
+    return reads.ReadError(lines, [cause for error in failed.values() for cause in error.errors])
 
 
 def is_closed(error: api.ApiError) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +50,16 @@ class Aws:
     def deny(self, action: str) -> None:
         """Take a permission away."""
         self.app.world.denied[action] = "*"
+
+    def control(self, name: str, **args: Any) -> Any:
+        """Set a control of the lab."""
+        request = urllib.request.Request(f"{self.url}/lab/{name}", data=json.dumps(args).encode())
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return json.load(response)
+
+    def interrupt(self, instance_id: str) -> None:
+        """AWS takes an instance without a notice."""
+        self.control("interrupt", instance_id=instance_id, notice=None)
 
     def tag_specification(self, kind: str, **more: str) -> list[dict[str, Any]]:
         """``TagSpecifications`` of a resource of the experiment ``lab``."""
