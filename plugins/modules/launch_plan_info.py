@@ -140,12 +140,12 @@ regions:
   sample: [us-east-1, us-west-2]
 turns:
   description:
-    - In which order the regions are asked until one gives what is missing, each with C(region) and C(wait) (seconds).
-      Empty where there is no choice.
+    - In which order the regions are asked until one gives what is missing, each with C(region), C(wait) (seconds) and
+      C(on_demand) (as in the profile). Empty where there is no choice.
   returned: success
   type: list
   elements: dict
-  sample: [{"region": us-east-1, "wait": 0}, {"region": us-west-2, "wait": 0}, {"region": us-east-1, "wait": 60}]
+  sample: [{"region": us-east-1, "wait": 0, "on_demand": never}, {"region": us-west-2, "wait": 0, "on_demand": never}]
 all_pools:
   description: The pools of all these regions, with the keys of RV(pools) and C(region).
   returned: success

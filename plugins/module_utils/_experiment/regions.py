@@ -129,23 +129,31 @@ def _price(pools: list[Resource]) -> tuple[bool, bool, float]:
     return not usable, not prices, min(prices, default=0.0)
 
 
-def turns(ranked: list[str], wait: int) -> list[Resource]:
+def turns(ranked: list[str], wait: int, on_demand: str = "never") -> list[Resource]:
     """In which order regions are asked, and for how long each: all once, then in turn until the time is over.
 
     Args:
         ranked: regions, the best one first.
         wait: ``capacity.wait``, seconds for all of them together.
+        on_demand: ``capacity.on_demand``; what fills in (``fallback``) is asked for when Spot has refused everywhere.
 
     Returns:
-        ``region`` and ``wait`` (seconds) of each turn; empty where there is no choice.
+        ``region``, ``wait`` (seconds) and ``on_demand`` of each turn; empty where there is no choice.
     """
     if len(ranked) < 2:
         return []
-    found = [{"region": region, "wait": 0} for region in ranked]
+    fallback = on_demand == "fallback"
+    first = "never" if fallback else on_demand
     length = max(TURN_S, -(-wait // MOST_TURNS))
-    for turn, begin in enumerate(range(0, wait, length)):
-        found.append({"region": ranked[turn % len(ranked)], "wait": min(length, wait - begin)})
-    return found
+    waits = [min(length, wait - begin) for begin in range(0, wait, length)]
+    return [
+        *({"region": region, "wait": 0, "on_demand": first} for region in ranked),
+        *(
+            {"region": ranked[turn % len(ranked)], "wait": seconds, "on_demand": first}
+            for turn, seconds in enumerate(waits)
+        ),
+        *({"region": region, "wait": 0, "on_demand": on_demand} for region in ranked if fallback),
+    ]
 
 
 def table(pools: Mapping[str, list[Resource]]) -> list[Resource]:

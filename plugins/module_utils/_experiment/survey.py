@@ -193,7 +193,7 @@ def _choose(experiment: str, profile: Profile, seen: Seen, params: Resource) -> 
     return {
         **made,
         **_regions(ranked[0], pools),
-        "turns": regions.turns(ranked, profile["capacity"]["wait"]),
+        "turns": regions.turns(ranked, profile["capacity"]["wait"], profile["capacity"]["on_demand"]),
         "left_out": [*seen.closed.values(), *left_out],
         "abandoned_regions": regions.abandoned(seen.homes.values(), ranked[0]),
     }

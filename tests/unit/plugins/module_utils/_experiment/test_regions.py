@@ -171,6 +171,18 @@ def test_without_a_wait_each_is_asked_once() -> None:
     assert [turn["region"] for turn in regions.turns(ALL, 0)] == ALL
 
 
+def test_on_demand_fills_in_when_spot_has_refused_everywhere() -> None:
+    found = regions.turns([EAST, WEST], 60, "fallback")
+    assert [(turn["region"], turn["on_demand"]) for turn in found] == [
+        (EAST, "never"),
+        (WEST, "never"),
+        (EAST, "never"),
+        (EAST, "fallback"),
+        (WEST, "fallback"),
+    ]
+    assert {turn["on_demand"] for turn in regions.turns([EAST, WEST], 60, "base")} == {"base"}
+
+
 def test_one_region_takes_no_turns() -> None:
     assert regions.turns([EAST], 600) == []
 
