@@ -148,6 +148,12 @@ options:
       - An instance that has a number keeps it, each other one gets the lowest whole number from 0 that is free. The
         numbers of instances that are gone or excluded are free.
     type: str
+  claim_tag:
+    description:
+      - Key of a tag, without a value, that says of the instances of this generation that this run uses them.
+      - Two runs at the same moment get the same instances, as their requests have the same client token. By this tag
+        the one that fails sees that another one uses them.
+    type: str
   default_target_capacity_type:
     description: Whether to launch Spot or On-Demand Instances.
     type: str

@@ -161,9 +161,9 @@ def describe_fleet_tags(client: Any, key: str, value: str | None) -> list[str]:
 
 
 @FleetErrorHandler.common_error_handler("tag an instance")
-def create_tags(client: Any, resource_id: str, tags: Mapping[str, str]) -> None:
-    """Write tags of a resource; those that are there already do no harm."""
-    client.create_tags(Resources=[resource_id], Tags=ansible_dict_to_boto3_tag_list(dict(tags)))
+def create_tags(client: Any, resource_ids: Iterable[str], tags: Mapping[str, str]) -> None:
+    """Write tags of resources, of all or of none; those that are there already do no harm."""
+    client.create_tags(Resources=list(resource_ids), Tags=ansible_dict_to_boto3_tag_list(dict(tags)))
 
 
 @FleetErrorHandler.common_error_handler("terminate the instances")

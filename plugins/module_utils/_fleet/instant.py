@@ -11,7 +11,7 @@ from .._aws_errors import explain
 from . import api, progress
 from .errors import AnsibleFleetError, action_of
 from .index import assign, numbered
-from .launch import AwsFleet, Clock, Outcome, find, launch, number
+from .launch import AwsFleet, Clock, Outcome, claim, find, launch, number
 from .plan import fitting_pools, missing
 from .report import another_region, failure_message, partial_warning
 from .results import diff_entry, fleet_result, instance_result, refusal_result, with_diff
@@ -45,16 +45,23 @@ def ensure_present(module: Any, reader: Any, clock: Clock) -> dict[str, Any]:
     after, result = before, fleet_result(before)
     if lacking:
         after, result = _launch(module, fleet, wish, clock, before)
-    if not wish.index_tag or not assign(after):
-        return _present_result(module, result, before, after)
     known = {instance.instance_id for instance in before} | set(result["launched"])
     shared = any(instance.instance_id not in known for instance in after)
     try:
+        if module.params["claim_tag"]:
+            claim(fleet, clock, of_generation(wish, after), module.params["claim_tag"])
+        if not wish.index_tag or not assign(after):
+            return _present_result(module, result, before, after)
         after = number(fleet, clock, after, shared=shared)
     except AnsibleFleetError as error:
         # What runs stays: running the same task again gives the numbers that are missing.
         module.fail_json(msg=explain(error, action_of(error)), **_present_result(module, result, before, after))
     return _present_result(module, {**result, "instances": list(map(instance_result, after))}, before, after)
+
+
+def of_generation(wish: Wish, instances: Iterable[Instance]) -> list[Instance]:
+    """Return the instances that runs of this generation launch, not those that have survived from earlier ones."""
+    return [item for item in instances if item.generation in ("", wish.generation)]
 
 
 def _prediction(module: Any, wish: Wish, before: tuple[Instance, ...], lacking: int) -> dict[str, Any]:

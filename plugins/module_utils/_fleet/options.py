@@ -27,6 +27,7 @@ TYPES_OF_OPTION: dict[str, tuple[str, ...]] = {
     "scope": (INSTANT,),
     "exclude_instance_ids": (INSTANT,),
     "index_tag": (INSTANT,),
+    "claim_tag": (INSTANT,),
     "cooldown": (INSTANT,),
     "target_capacity_unit_type": (REQUEST, MAINTAIN),
     "terminate_instances_with_expiration": (REQUEST, MAINTAIN),
@@ -91,6 +92,7 @@ def _what_spec() -> dict[str, Any]:
         "scope": {"choices": ["generation", "experiment"], "default": "generation"},
         "exclude_instance_ids": {"type": "list", "elements": "str", "default": []},
         "index_tag": {"no_log": False},
+        "claim_tag": {"no_log": False},
     }
 
 
