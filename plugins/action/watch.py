@@ -89,6 +89,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
+    _region = ""  # where the experiment is, once it has been asked
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Does the work; see the documentation of the module."""
@@ -134,14 +135,17 @@ class ActionModule(ActionBase):
         self, args: dict[str, Any], state: Watched, clock: Clock, task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         asked = {**args, "leaving_instance_ids": [name for name, _kind in state.leaving]}
-        return dict(self._ask(PLAN, asked, clock, task_vars)["recovery"])
+        plan = self._ask(PLAN, asked, clock, task_vars)
+        self._region = plan["region"]
+        return dict(plan["recovery"])
 
     def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> None:
         """Two describes a look, whatever the number of instances."""
         count = int(args["profile"]["capacity"]["count"])
         while True:
             clock.wait(args["poll"])
-            asked = {**args, "profile": args["aws_profile"], "aws_profile": None}
+            region = self._region or args["region"]
+            asked = {**args, "profile": args["aws_profile"], "aws_profile": None, "region": region}
             ends = self._ask(ENDS, asked, clock, task_vars)["instances"]
             if sum(end["kind"] == "alive" for end in ends) < count:
                 return

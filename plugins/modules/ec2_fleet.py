@@ -154,6 +154,13 @@ options:
       - Two runs at the same moment get the same instances, as their requests have the same client token. By this tag
         the one that fails sees that another one uses them.
     type: str
+  other_regions:
+    description:
+      - Regions in which another run may launch the same experiment at the same moment. After a launch they are looked
+        at, and of two runs one takes back what it has launched and fails.
+    type: list
+    elements: str
+    default: []
   default_target_capacity_type:
     description: Whether to launch Spot or On-Demand Instances.
     type: str

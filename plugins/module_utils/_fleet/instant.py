@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .._aws_errors import explain
@@ -13,6 +14,7 @@ from .errors import AnsibleFleetError, action_of
 from .index import assign, numbered
 from .launch import AwsFleet, Clock, Outcome, claim, find, launch, number
 from .plan import fitting_pools, missing
+from .regions import gives_way, looker
 from .report import another_region, failure_message, partial_warning
 from .results import diff_entry, fleet_result, instance_result, refusal_result, with_diff
 from .transformations import wish_from_params
@@ -74,6 +76,8 @@ def _launch(
     module: Any, fleet: AwsFleet, wish: Wish, clock: Clock, before: tuple[Instance, ...]
 ) -> tuple[tuple[Instance, ...], dict[str, Any]]:
     outcome = launch(fleet, wish, clock, before, progress.File(module.params["progress_file"] or ""))
+    if outcome.accepted and outcome.launched and module.params["other_regions"]:
+        _keep_to_one_region(module, fleet, wish, clock, outcome)
     result = outcome_result(wish, outcome)
     if not outcome.accepted:
         failed = _present_result(module, result, before, outcome.instances)
@@ -81,6 +85,21 @@ def _launch(
     if not outcome.complete:
         module.warn(partial_warning(wish, outcome.instances))
     return outcome.instances, result
+
+
+def _keep_to_one_region(module: Any, fleet: AwsFleet, wish: Wish, clock: Clock, outcome: Outcome) -> None:
+    """Take back what was launched when another run has launched the experiment in another region meanwhile."""
+    found = gives_way(module.params["region"] or "", looker(module, wish), clock)
+    if not found:
+        return
+    alive = {instance.instance_id for instance in outcome.instances}
+    ours = tuple(name for name in outcome.launched if name in alive)
+    fleet.terminate(ours)
+    left = tuple(instance for instance in outcome.instances if instance.instance_id not in ours)
+    result = outcome_result(wish, replace(outcome, instances=left, terminated=(*outcome.terminated, *ours)))
+    where = "; ".join(f"{', '.join(one.instance_id for one in seen)} in {name}" for name, seen in found.items())
+    msg = f"Another run has launched experiment {wish.experiment} meanwhile: {where}. Nothing new is left running here."
+    module.fail_json(msg=msg, changed=False, fleet={**result, "another_region": True})
 
 
 def _failure(wish: Wish, outcome: Outcome) -> str:

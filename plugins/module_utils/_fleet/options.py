@@ -28,6 +28,7 @@ TYPES_OF_OPTION: dict[str, tuple[str, ...]] = {
     "exclude_instance_ids": (INSTANT,),
     "index_tag": (INSTANT,),
     "claim_tag": (INSTANT,),
+    "other_regions": (INSTANT,),
     "cooldown": (INSTANT,),
     "target_capacity_unit_type": (REQUEST, MAINTAIN),
     "terminate_instances_with_expiration": (REQUEST, MAINTAIN),
@@ -93,6 +94,7 @@ def _what_spec() -> dict[str, Any]:
         "exclude_instance_ids": {"type": "list", "elements": "str", "default": []},
         "index_tag": {"no_log": False},
         "claim_tag": {"no_log": False},
+        "other_regions": {"type": "list", "elements": "str", "default": []},
     }
 
 

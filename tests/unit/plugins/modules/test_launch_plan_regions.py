@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
+from ansible_collections.experiments.spot.plugins.module_utils._fleet import regions
 from ansible_collections.experiments.spot.plugins.modules import (
     ec2_fleet,
     experiment,
@@ -302,3 +303,62 @@ def test_which_refusal_another_region_may_help(
     )
     assert done.rc == 1
     assert done.fleet["another_region"] is elsewhere
+
+
+# Two runs at the same moment
+
+
+@pytest.fixture
+def fleet(aws: Aws, capsys: pytest.CaptureFixture[str]) -> Any:  # noqa: F811
+    """Launch one instance of generation 1 in a region; both regions know each other."""
+
+    def launch(region: str) -> Any:
+        ec2 = boto3.client("ec2", region_name=region)
+        data: Any = {"ImageId": image(region), "InstanceType": "t3.medium"}
+        ec2.create_launch_template(LaunchTemplateName="temp", LaunchTemplateData=data)
+        return run(
+            ec2_fleet.main,
+            capsys,
+            launch_template={"name": "temp", "version": "1"},
+            overrides=[
+                {"instance_type": "t3.medium", "subnet_id": one["SubnetId"]}
+                for one in ec2.describe_subnets()["Subnets"]
+            ],
+            tags={"spot:experiment": "lab", "spot:generation": "1"},
+            wait_timeout=0,
+            region=region,
+            other_regions=[one for one in (EAST, WEST) if one != region],
+        )
+
+    return launch
+
+
+def alive(aws: Aws) -> list[str]:  # noqa: F811
+    return [one["InstanceId"] for one in aws.instances() if one["State"]["Name"] in ("pending", "running")]
+
+
+def test_of_two_runs_in_two_regions_the_later_gives_way(far: Regions, fleet: Any) -> None:
+    first = fleet(EAST)
+    assert first.rc == 0, first.msg
+    second = fleet(WEST)
+    assert second.rc == 1
+    assert f"meanwhile: {first.fleet['launched'][0]} in us-east-1" in second.msg
+    assert (second.fleet["another_region"], second.fleet["launched"]) == (True, [])
+    assert (alive(far.aws), alive(far.there(WEST))) == (first.fleet["launched"], [])
+
+
+def test_a_run_that_was_done_before_stays(far: Regions, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The region first by name waits for the other to give way; that one has looked already"""
+    monkeypatch.setattr(regions, "SETTLE_PAUSE_S", 0.01)
+    first = fleet(WEST)
+    second = fleet(EAST)
+    assert (first.rc, second.rc) == (0, 1)
+    assert (alive(far.aws), alive(far.there(WEST))) == ([], first.fleet["launched"])
+
+
+def test_an_older_generation_elsewhere_is_no_other_run(far: Regions, fleet: Any) -> None:
+    """AWS is taking it, which is why this one is launched"""
+    west = far.there(WEST)
+    old = west.instance("us-west-2a")
+    west.ec2.create_tags(Resources=[old], Tags=[{"Key": "spot:generation", "Value": "0"}])
+    assert fleet(EAST).rc == 0
