@@ -162,6 +162,7 @@ BOUND = {
     ("access", "security_group_ids"): "remove it, and one is made where it is needed",
     ("volumes", "*", "volume_id"): "remove it, and the volume is found by its name",
     ("volumes", "*", "snapshot_id"): "remove it",
+    ("file_systems", "*"): "remove it",
     ("capacity", "iam_fleet_role"): "remove it",
 }
 
@@ -186,12 +187,12 @@ def bound_to_region(checked: Checked) -> None:
 
 
 def _given(data: Any, pattern: tuple[str, ...], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Paths of the values that are given and fit a pattern."""
+    """Paths of the values that are given and fit a pattern; a section need not be there."""
     if not pattern:
         if data:
             yield path
     elif pattern[0] == "*":
-        for index, entry in enumerate(data):
+        for index, entry in enumerate(data or []):
             yield from _given(entry, pattern[1:], (*path, index))
     elif data:
         yield from _given(data.get(pattern[0]), pattern[1:], (*path, pattern[0]))
