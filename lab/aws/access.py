@@ -8,6 +8,7 @@ import hmac
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.iam.models import iam_backends
 
 from lab.aws.calls import Call
@@ -47,8 +48,9 @@ def check(world: World, call: Call) -> Problem | None:
         return MISSING
     if call.access_key.startswith(EXPIRED):
         return OVER[call.protocol]
-    # Source: AWS re:Post and users of SDKs: a region that is not enabled answers as if it did not know the key.
-    if call.region in OPT_IN_REGIONS:
+    # A region that is not enabled answers as if it did not know the key. Source: AWS re:Post, "AuthFailure"; a region
+    # that does not exist has no address there, here its signature is not accepted.
+    if call.service in CHECKED and (call.region in OPT_IN_REGIONS or call.region not in RegionsAndZonesBackend.zones):
         return UNKNOWN[call.protocol]
     secret = world.config.access_keys.get(call.access_key)
     if secret is None and not _issued(world, call.access_key):

@@ -150,6 +150,11 @@ def test_a_region_that_is_not_enabled(far: Any, refused: Any) -> None:
         far(MILAN, "ssm").get_parameter(Name=DEBIAN)
 
 
+def test_a_region_that_does_not_exist(far: Any, refused: Any) -> None:
+    with refused("AuthFailure", http=401):
+        far("us-east-9").describe_instances()
+
+
 def test_reset_empties_all_regions(far: Any, control: Any) -> None:
     launch(far, WEST)
     control("reset", x=1)

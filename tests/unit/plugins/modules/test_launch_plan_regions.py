@@ -162,6 +162,12 @@ def test_a_region_that_is_not_enabled_is_left_out(plan: Any) -> None:
     assert done.left_out == ["eu-south-1 cannot be used: it is not enabled for this account (AuthFailure)"]
 
 
+def test_a_region_that_does_not_exist_is_left_out(plan: Any) -> None:
+    done = plan(names=(EAST, NOWHERE))
+    assert (done.rc, done.regions) == (0, [EAST]), done.msg
+    assert done.left_out[0].startswith("us-east-9 cannot be used: ")
+
+
 def test_a_region_that_a_policy_closes_is_left_out(aws: Aws, plan: Any) -> None:  # noqa: F811
     aws.control("fail", action="DescribeInstances", code="UnauthorizedOperation", http=403, region=WEST, times=None)
     done = plan()
