@@ -15,6 +15,8 @@ Call = dict[str, Any]
 Counts = dict[str, int]
 
 MACHINES: dict[str, Any] = {"channels": [], "volumes": [], "job": None, "runtime": {"docker": False}}
+# AWS has no call for the consoles of many instances, and host keys are read there: one a machine at least.
+CONSOLE = "GetConsoleOutput"
 INVENTORY = "inventory"  # is read before the first play
 WATCHED_S = 120.0
 # Calls of one look at AWS are closer together than this, two looks are further apart.
@@ -73,7 +75,11 @@ def launch(user: User, count_: int, name: str, *more: str, changes: Mapping[str,
 
 
 def launches(user: User, counts: Sequence[int]) -> dict[str, Any]:
-    """Launches of several sizes, each from nothing; a size that this machine cannot carry is told and ends the row."""
+    """Launches of several sizes, each from nothing; a size that this machine cannot carry is told and ends the row.
+
+    Before them comes the first one of this user, who has no answers of earlier runs.
+    """
+    first = launch(user, 1, "calls-first")
     found: dict[int, dict[str, Any]] = {}
     given_up = ""
     for number in counts:
@@ -83,6 +89,7 @@ def launches(user: User, counts: Sequence[int]) -> dict[str, Any]:
             given_up = f"{number} instances: {last_problem(str(error))}"
             break
     return {
+        "first": first,
         "machines": {str(number): one for number, one in found.items()},
         "with_volume_and_job": launch(user, 1, "calls-job", changes={}),
         "grow_with_instances": growing({number: one["by_action"] for number, one in found.items()}),
@@ -140,7 +147,7 @@ def watch_machines(user: User, count_: int = 5) -> dict[str, Any]:
 
 def table(document: Mapping[str, Any]) -> list[str]:
     """The launches as lines: an action a row, a size a column, `+` where the number grows, `*` where it changes AWS."""
-    columns = {**document["machines"], "full": document["with_volume_and_job"]}
+    columns = {"first": document["first"], **document["machines"], "full": document["with_volume_and_job"]}
     actions = dict.fromkeys(action for one in columns.values() for action in one["by_action"])
     changing = {action for one in columns.values() for action in one["changing_actions"]}
     width = max(map(len, actions)) + 3
@@ -153,5 +160,6 @@ def table(document: Mapping[str, Any]) -> list[str]:
         lines.append(title.ljust(width) + "".join(f"{one[title]:>6}" for one in columns.values()))
     return [
         *lines,
-        "* changes something   + grows with the number of instances   full: one instance with docker, job and volume",
+        "* changes something   + grows with the number of instances   first: with no answers of earlier runs",
+        "full: one instance with docker, job and volume",
     ]

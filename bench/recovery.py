@@ -38,7 +38,9 @@ LIMITS = {
     "notice_repeated_steps": 0,
     "sudden_repeated_steps": STEPS_OF_AN_EPOCH,
     "launch_calls_": 12,
-    "launch_calls_growing": 0,
+    "launch_consoles_each_": 2,
+    # The ranks of several instances are written with one call; a single one has its rank from its creation.
+    "launch_calls_growing": 1,
     "calls_per_look": 1,
 }
 
@@ -129,7 +131,7 @@ class Experiment:
 
     def begun(self, known: set[str]) -> tuple[str, float] | None:
         """The instance that is not known yet and on which the job runs, and since when."""
-        self.watch.has_printed("^$")  # says so when the watch has ended
+        self.watch.has_printed("(?!)")  # matches nothing, and says so when the watch has ended
         for instance in self.alive() - known:
             try:
                 return instance, overhead.first_word(self.journal(instance))
@@ -234,12 +236,14 @@ def recovery_figures(raw: dict[str, Any]) -> dict[str, float]:
 
 
 def call_figures(raw: dict[str, Any]) -> dict[str, float]:
-    """The launches, and by how much the largest is more than the smallest."""
-    totals = {int(number): one["total"] for number, one in raw["machines"].items()}
+    """The launches without the consoles, these by instance, and by how much the largest is more than the smallest."""
+    consoles = {int(number): one["by_action"].get(calls.CONSOLE, 0) for number, one in raw["machines"].items()}
+    totals = {number: raw["machines"][str(number)]["total"] - times for number, times in consoles.items()}
     figures = {f"launch_calls_{number}": float(total) for number, total in totals.items()}
-    growing = totals[max(totals)] - totals[min(totals)]
-    full = raw.get("with_volume_and_job", {}).get("total")
-    return {**figures, **({} if full is None else {"full_launch_calls": full}), "launch_calls_growing": growing}
+    figures |= {f"launch_consoles_each_{number}": times / number for number, times in consoles.items()}
+    others = {"first_launch_calls": "first", "full_launch_calls": "with_volume_and_job"}
+    figures |= {name: float(raw[part]["total"]) for name, part in others.items() if part in raw}
+    return {**figures, "launch_calls_growing": totals[max(totals)] - totals[min(totals)]}
 
 
 def figures_of(raw: dict[str, Any]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 PREFIX = "experiments.spot."
 HEAD = re.compile(r"(PLAY|TASK|RUNNING HANDLER) \[(.*)\] \**$")
 RECAP = re.compile(r"PLAY RECAP \*+$")
-NEXT_RUN = re.compile(r"\[\S+\] run \d+, generation \d+: ")
+NEXT_RUN = re.compile(r"\[\S+\] run \d+: ")
 SEEN = "until the run before sees it"
 FORMER = "end of the run before"
 BETWEEN = "between the runs"

@@ -168,19 +168,21 @@ def product(type_name: str, region: str) -> str:
     return json.dumps(entry)
 
 
+def _values(condition: dict[str, str]) -> list[str]:
+    """What a field may be, in lower case. Source: Pricing API Filter, types TERM_MATCH, EQUALS and ANY_OF."""
+    text = condition["Value"].lower()
+    return [one.strip() for one in text.split(",")] if condition.get("Type") == "ANY_OF" else [text]
+
+
 def products(filters: list[dict[str, str]], region: str, retired: tuple[str, ...]) -> list[str]:
-    """All products that match TERM_MATCH filters."""
-    wanted = {f["Field"]: f["Value"] for f in filters}
-    names = [wanted["instanceType"]] if "instanceType" in wanted else sorted(_zones_by_type(region))
+    """All products that match filters of the types TERM_MATCH, EQUALS and ANY_OF."""
+    wanted = {f["Field"]: _values(f) for f in filters}
+    names = wanted.get("instanceType") or sorted(_zones_by_type(region))
     found = []
     for name in names:
         if name in INSTANCE_TYPES and offered_zones(name, region, retired):
             entry = product(name, region)
             attributes = json.loads(entry)["product"]["attributes"]
-            if all(
-                attributes.get(key, "").lower() == value.lower()
-                for key, value in wanted.items()
-                if key != "ServiceCode"
-            ):
+            if all(attributes.get(key, "").lower() in values for key, values in wanted.items() if key != "ServiceCode"):
                 found.append(entry)
     return found

@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.options import argument_spec
+from ansible_collections.experiments.spot.plugins.modules import ec2_fleet
+from ansible_collections.experiments.spot.plugins.plugin_utils import _here
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
     Clock,
     Heartbeat,
@@ -104,34 +106,25 @@ def label_of(tags: Any) -> str:
     return f"[{experiment}] " if experiment else ""
 
 
-class ActionModule(ActionBase):
+class ActionModule(_here.ActionHere):
     """Runs the module and, when it runs on the controller, shows its progress."""
 
-    TRANSFERS_FILES = False
-    _supports_async = True
+    NAME = "experiments.spot.ec2_fleet"
+    SPEC = argument_spec()
+    work = staticmethod(ec2_fleet.run)
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Does the work; see the documentation of the module."""
-        result = super().run(tmp, task_vars)
-        args = dict(self._task.args)
+    def answer(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The module's answer; its lines are shown as they come."""
         if not self._can_show(args.get("quiet")):
-            return {**result, **self._module(args, task_vars)}
+            return super().answer(args, task_vars)
         with progress_file(args.get("progress_file")) as path, Follower(path, label_of(args.get("tags")), _say):
-            return {**result, **self._module({**args, "progress_file": path}, task_vars)}
+            return super().answer({**args, "progress_file": path}, task_vars)
 
     def _can_show(self, quiet: Any) -> bool:
         # What is not a truth value is refused by the module.
         wanted = None if quiet is None else boolean(quiet, strict=False)
         local = self._connection.transport == "local"
         return local and not self._task.async_val and not is_quiet(wanted, os.environ)
-
-    def _module(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        return self._execute_module(
-            module_name="experiments.spot.ec2_fleet",
-            module_args=args,
-            task_vars=task_vars,
-            wrap_async=bool(self._task.async_val),
-        )
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,6 +50,7 @@ KEY_DIRECTORY = "~/.ssh/experiments.spot"
 # Answers to Latest=True from instances that are not built on Nitro.
 NO_LATEST = ("UnsupportedOperation", "InvalidParameterCombination", "InvalidParameterValue", "InvalidParameter")
 PARALLEL = 32
+KNOCK_S = 3.0
 
 SPEC: dict[str, Any] = {
     "instance_ids": {"type": "list", "elements": "str", "required": True},
@@ -112,6 +114,13 @@ class AwsAndSsh:
         """See Ports."""
         return console_output(self.client, instance_id)
 
+    def knock(self, view: Raw) -> bool:
+        """See Ports."""
+        with contextlib.suppress(OSError):
+            socket.create_connection((view["address"], self.access["port"]), KNOCK_S).close()
+            return True
+        return False
+
     def scan(self, view: Raw) -> list[Any]:
         """See Ports."""
         argv = ["ssh-keyscan", "-T", "5", "-p", str(self.access["port"]), "--", view["address"]]
@@ -137,8 +146,8 @@ class AwsAndSsh:
 
     def forget_connection(self, view: Raw) -> None:
         """See Ports."""
-        socket = _ssh.control_path().replace("%k", view["instance_id"])
-        if "%" in socket or os.path.exists(socket):
+        path = _ssh.control_path().replace("%k", view["instance_id"])
+        if "%" in path or os.path.exists(path):
             _ssh.close_master(self.target(view))
 
     def key_problem(self, view: Raw) -> str | None:

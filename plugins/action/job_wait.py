@@ -65,9 +65,8 @@ NEVER_STARTED = 3
 TAKEN = ("interruption", "rebalance")
 INTERRUPTED = "interrupted"
 LEFT = "left"
-# Seconds without an answer before AWS is asked what has become of the instance, and between two such questions.
-ASK_AWS = 3.0
-ASK_AGAIN = 15.0
+# An instance that does not answer may be gone: AWS is asked at once, then ever more rarely (first, longest, factor).
+ASKS = (1.0, 15.0, 2.0)
 
 SPEC: dict[str, Any] = {
     "follow": {"type": "bool", "default": False},
@@ -160,7 +159,8 @@ class Watcher:
         self.shown = 0
         self.last_line = self.started
         self.fate = fate
-        self.asked = -ASK_AGAIN
+        self.asks = backoff(*ASKS)
+        self.ask_at = 0.0
         self.left: Left | None = None
 
     # ------------------------------------------------------------------------------------------------------- waiting
@@ -218,9 +218,9 @@ class Watcher:
 
     def _ask_fate(self) -> bool:
         """Asks AWS about an instance that does not answer; says whether it is lost."""
-        if self.clock.now() - self.asked < ASK_AGAIN:
+        if self.clock.now() < self.ask_at:
             return False
-        self.asked = self.clock.now()
+        self.ask_at = self.clock.now() + next(self.asks)
         end = self.fate()
         if end is None or end.kind == "alive":
             return False
@@ -239,9 +239,10 @@ class Watcher:
                     view = parse_poll(self.remote.read(poll_command(view.ledger)))
                 return view
             except LostConnection as error:
-                lost_since = self.clock.now() if lost_since is None else lost_since
+                if lost_since is None:
+                    lost_since, self.asks, self.ask_at = self.clock.now(), backoff(*ASKS), 0.0
                 lost = self.clock.now() - lost_since
-                if (lost >= ASK_AWS and self._ask_fate()) or self._leaves():
+                if self._ask_fate() or self._leaves():
                     return self.view
                 self._lost(str(error), lost)
                 self.clock.wait(next(pauses))

@@ -19,7 +19,11 @@ from ansible.utils.color import ANSIBLE_COLOR
 from ansible.utils.display import Display
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 
+from ansible_collections.experiments.spot.plugins.module_utils._aws_errors import explain
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import api
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import ApiError
 from ansible_collections.experiments.spot.plugins.plugin_utils import _watch
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Child, Clock, duration
 from ansible_collections.experiments.spot.plugins.plugin_utils._watch import Move, Seen, Watched
 
@@ -32,7 +36,6 @@ SPEC: dict[str, Any] = {
     "poll": {"type": "float", "default": 30},
 }
 PLAN = "experiments.spot.launch_plan_info"
-ENDS = "experiments.spot.spot_end_info"
 # AWS may be out of reach for a while (a laptop asleep): so many questions, so many seconds apart.
 QUESTIONS = 60
 QUESTION_PAUSE_S = 30.0
@@ -74,6 +77,44 @@ class Runs:
         for line in done.stderr.splitlines():
             self.say(line)
         return done.code
+
+
+class Look:
+    """Looks at an experiment; each call is one describe and says whether all of its instances work undisturbed."""
+
+    def __init__(self, client: Any, experiment: str, count: int) -> None:
+        self.client = client
+        self.experiment = experiment
+        self.count = count
+        self.number = 0
+        self.spot = 0
+        self.may_ask_requests = True
+
+    def __call__(self) -> bool:
+        """One look.
+
+        Raises:
+            ApiError: AWS cannot be asked.
+        """
+        asked = _watch.question(self.number, self.spot, self.count) if self.may_ask_requests else _watch.INSTANCES
+        well = self._requests() if asked == _watch.REQUESTS else self._instances()
+        self.number += 1
+        return well
+
+    def _requests(self) -> bool:
+        try:
+            found = api.marked_spot_requests(self.client, self.experiment)
+        except ApiError as error:
+            if not error.denied:
+                raise
+            self.may_ask_requests = False  # then an instance is missed when it ends, not when it is marked
+            return True
+        return _watch.undisturbed(found) >= self.spot
+
+    def _instances(self) -> bool:
+        found = api.marked_instances(self.client, self.experiment)
+        self.spot = _watch.spot(found)
+        return _watch.alive(found) >= self.count
 
 
 def _read(path: str) -> str:
@@ -118,8 +159,11 @@ class ActionModule(ActionBase):
                 if told:
                     state, move = _watch.at_once(state, told)
                     continue
+                if status == 0 and not args["profile"]["job"]:
+                    move = Move(_watch.POLL)  # a look says more than a plan, with one call
+                    continue
             elif status == 0 and not args["profile"]["job"]:
-                self._wait_for_a_loss(args, clock, task_vars)
+                self._wait_for_a_loss(args, clock)
             recovery = self._recovery(args, state, clock, task_vars)
             seen = Seen(status, bool(args["profile"]["job"]), recovery)
             state, move = _watch.after(state, seen)
@@ -139,16 +183,24 @@ class ActionModule(ActionBase):
         self._region = plan["region"]
         return dict(plan["recovery"])
 
-    def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> None:
-        """Two describes a look, whatever the number of instances."""
+    def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock) -> None:
+        """Looks at AWS again and again, with one describe whatever the number of instances."""
         count = int(args["profile"]["capacity"]["count"])
+        asked = {**args, "profile": args["aws_profile"], "region": self._region or args.get("region")}
+        look = Look(ec2_client("watch", asked)[0], args["experiment"], count)
+        failures = 0
         while True:
             clock.wait(args["poll"])
-            region = self._region or args["region"]
-            asked = {**args, "profile": args["aws_profile"], "aws_profile": None, "region": region}
-            ends = self._ask(ENDS, asked, clock, task_vars)["instances"]
-            if sum(end["kind"] == "alive" for end in ends) < count:
-                return
+            try:
+                if not look():
+                    return
+                failures = 0
+            except ApiError as error:
+                failures += 1
+                reason = explain(error.error, f"call {error.action}")
+                if failures >= QUESTIONS:
+                    raise AnsibleActionFail(reason) from None
+                display.display(f"[{args['experiment']}] {reason}; asking again in {duration(args['poll'])}")
 
     def _ask(self, module: str, args: dict[str, Any], clock: Clock, task_vars: dict[str, Any]) -> dict[str, Any]:
         """Runs one of our modules on the controller, again and again while AWS cannot be asked.

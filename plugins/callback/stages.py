@@ -35,6 +35,7 @@ options:
 
 import functools
 import json
+import multiprocessing
 import os
 import signal
 import tempfile
@@ -51,6 +52,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._text import tabl
 
 COLLECTION = "experiments.spot."
 JOB_WAIT = f"{COLLECTION}job_wait"
+KEEPS_GOING = f"{COLLECTION}channels_watch"
 STUCK = 5.0  # seconds after Ctrl-C; an orderly end takes less than one
 LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -213,6 +215,7 @@ class CallbackModule(CallbackBase):
         self.play = ""
         self.action = ""
         self.ours = False
+        self.ending = False
 
     @harmless
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -223,11 +226,22 @@ class CallbackModule(CallbackBase):
             signal.signal(signal.SIGINT, functools.partial(self._interrupted, before, os.getpid()))
 
     def _interrupted(self, before: Callable[..., Any], pid: int, number: int, frame: Any) -> None:
+        if os.getpid() == pid and self.action == KEEPS_GOING and not self.ending:
+            self.ending = True
+            self._end_in_order(number)
+            return
         signal.signal(number, before)
         if os.getpid() == pid:
             self._tell_interruption()
             _press_again(pid)
         before(number, frame)
+
+    @harmless
+    def _end_in_order(self, number: int) -> None:
+        """Lets a task that goes on until Ctrl-C come to its own end; it runs in a child with a session of its own."""
+        self._display.display("\nEnding after the transfers in hand; Ctrl-C once more ends at once.")
+        for child in multiprocessing.active_children():
+            os.kill(child.pid or 0, number)
 
     @harmless
     def _tell_interruption(self) -> None:

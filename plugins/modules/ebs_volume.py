@@ -370,29 +370,35 @@ def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     return {"changed": any(step.attach or step.found is None for step in steps), "volumes": volumes, "diff": diff}
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(
-        argument_spec={
-            "instance_id": {"type": "str"},
-            "zone": {"type": "str", "required": True},
-            "experiment": {"type": "str", "required": True},
-            "rank": {"type": "int", "default": 0},
-            "tags": {"type": "dict", "default": {}},
-            "volumes": {"type": "list", "elements": "dict", "options": VOLUME_OPTIONS, "required": True},
-            "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
-            "unmounted_volume_ids": {"type": "list", "elements": "str", "default": []},
-            "timeout": {"type": "int", "default": 120},
-        },
-        supports_check_mode=True,
-    )
+ARGUMENT_SPEC: dict[str, Any] = {
+    "instance_id": {"type": "str"},
+    "zone": {"type": "str", "required": True},
+    "experiment": {"type": "str", "required": True},
+    "rank": {"type": "int", "default": 0},
+    "tags": {"type": "dict", "default": {}},
+    "volumes": {"type": "list", "elements": "dict", "options": VOLUME_OPTIONS, "required": True},
+    "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
+    "unmounted_volume_ids": {"type": "list", "elements": "str", "default": []},
+    "timeout": {"type": "int", "default": 120},
+}
+
+
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
-        module.exit_json(**do(Clients(module)("ec2"), module.params, module.check_mode))
+        return do(Clients(module)("ec2"), module.params, module.check_mode)
     except VolumeError as error:
         module.fail_json(msg=str(error))
     except ApiError as error:
         what = f"make or attach the volumes of {module.params['instance_id'] or 'the experiment'} ({error.action})"
         module.fail_json(msg=_aws_errors.explain(error.error, what))
+    raise AssertionError("fail_json does not come back")
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -114,10 +114,12 @@ options:
     default: false
   state:
     description:
+      - V(prepared) only begins to pull the image in the background, where docker is there and the image is not, so that
+        it comes while volumes and data are put in place. What goes wrong with it is told when the job is started.
       - V(started) as described. V(stopped) ends a running job with its grace.
       - V(absent) also removes unit, runner and files. The ledger stays.
     type: str
-    choices: [started, stopped, absent]
+    choices: [prepared, started, stopped, absent]
     default: started
 attributes:
   check_mode:
@@ -172,6 +174,10 @@ ledger_path:
   type: str
   returned: success and state=started
   sample: /mnt/data/mnist/ledger.json
+unit_active:
+  description: Whether the job runs.
+  type: bool
+  returned: success and state=prepared
 written:
   description: Files that were written.
   type: list
@@ -203,6 +209,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.spec import 
 )
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import Current, Decision, decide, is_active
 
+PULL_UNIT = "experiments-spot-pull.service"
 SPEC_OPTIONS: dict[str, Any] = {
     "image": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
@@ -276,6 +283,23 @@ def is_different(path: str, text: str, mode: int) -> bool:
     return not os.path.exists(path) or remote.file_differs(path, text, mode)
 
 
+def prepare(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
+    """state=prepared: the image comes while other things are done; what becomes of that is seen when the job starts."""
+    image = str((module.params["spec"] or {}).get("image") or "")
+    active = is_active(remote.show_unit(run))
+    pull = bool(image) and not active and shutil.which("docker") is not None and not has_image(run, image)
+    if pull and not module.check_mode:
+        # Where one is pulled already the unit exists; the engine joins pulls of the same image anyway.
+        run(["systemd-run", "--unit", PULL_UNIT, "--collect", "--quiet", "docker", "pull", "--quiet", image])
+    decision = Decision("pull" if pull else "none", "the image is not there" if pull else "nothing to pull")
+    return result(decision, [], {}, {}) | {"unit_active": active}
+
+
+def has_image(run: remote.Run, image: str) -> bool:
+    """Whether the engine has an image."""
+    return run(["docker", "image", "inspect", "--format", "ok", image])[0] == 0
+
+
 def stop(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
     """state=stopped and state=absent."""
     current = Current(remote.show_unit(run), remote.read_document())
@@ -331,7 +355,7 @@ def main() -> None:
             "owner": {"type": "str"},
             "group": {"type": "str"},
             "rerun": {"type": "bool", "default": False},
-            "state": {"type": "str", "choices": ["started", "stopped", "absent"], "default": "started"},
+            "state": {"type": "str", "choices": ["prepared", "started", "stopped", "absent"], "default": "started"},
         },
         required_if=[("state", "started", ("experiment", "spec"))],
         supports_check_mode=True,
@@ -342,7 +366,8 @@ def main() -> None:
         return rc, out, err
 
     try:
-        module.exit_json(**(start(module, run) if module.params["state"] == "started" else stop(module, run)))
+        act = {"prepared": prepare, "started": start}.get(module.params["state"], stop)
+        module.exit_json(**act(module, run))
     except (remote.RemoteError, OSError, LookupError) as error:
         module.fail_json(msg=f"job: {error}")
 

@@ -61,6 +61,15 @@ options:
         win over these.
     type: dict
     default: {}
+  cache:
+    description:
+      - Whether answers that hardly ever change may come from earlier runs with the same access key in the same region,
+        at most a day old - where instance types are offered and what they are, On-Demand prices, the identity of the
+        caller - or an hour - quotas, images by id or by a public parameter of AWS.
+      - They lie in C(~/.cache/experiments.spot) and hold no secret. When something seems wrong, everything is asked
+        again before it is told.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -232,6 +241,11 @@ instances:
   returned: success
   type: list
   elements: dict
+vacant:
+  description:
+    - Whether the experiment has no instance, stopped ones included, but those of RV(leaving) and those that have ended.
+  returned: success
+  type: bool
 leaving:
   description: Instances that still run and that AWS has announced to take, with the keys of RV(instances).
   returned: success
@@ -349,12 +363,12 @@ ARGUMENT_SPEC: Params = {
     "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
     "try_region": {"type": "str", "default": ""},
     "tags": {"type": "dict", "default": {}},
+    "cache": {"type": "bool", "default": True},
 }
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> Params:
+    """What the module answers; fails through it."""
     profile = module.params["profile"]
     module.params["profile"] = module.params["aws_profile"]
     try:
@@ -363,7 +377,13 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except survey.ProblemsFound as error:
         module.fail_json(msg=str(error), problems=error.problems)
-    module.exit_json(changed=False, **planned)
+    return {"changed": False, **planned}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,10 @@ options:
     type: str
     required: true
   poll:
-    description: Seconds between two looks at an experiment without a job; with one the run itself watches.
+    description:
+      - Seconds between two looks at an experiment without a job; with one the run itself watches.
+      - A look is one call, whatever the number of instances - DescribeSpotInstanceRequests, and every fourth time, or
+        every other where On-Demand Instances work too, DescribeInstances.
     type: float
     default: 30
 extends_documentation_fragment:

@@ -34,6 +34,10 @@ REFUSALS = 5
 REFUSED_FOR = 20.0
 # A new instance may be invisible, and without its public address, for some seconds (EC2 is eventually consistent).
 SETTLING = 30.0
+# The console is asked for host keys once sshd answers, since AWS has no call for many consoles at once. cloud-init may
+# write the keys some seconds later. Behind a jump host nothing answers here, so after a while it is asked all the same.
+SILENCE = 20.0
+CONSOLE_PAUSES = (1.0, 10.0, 2.0)
 CONSOLE_LINES = 20
 FACTOR = 1.25
 WATCH_EVERY = 5.0
@@ -60,6 +64,9 @@ class Ports(Protocol):
 
     def console(self, instance_id: str) -> str:
         """Returns the console output, empty when there is none yet."""
+
+    def knock(self, view: Raw) -> bool:
+        """Says whether something answers at the port of sshd."""
 
     def scan(self, view: Raw) -> list[HostKey]:
         """Returns the host keys that the machine offers, empty when it does not answer yet."""
@@ -155,6 +162,9 @@ class Watched:
     view: dict[str, Any] = field(default_factory=dict)
     verified: str | None = None
     fresh_key: bool = False
+    silent_since: float | None = None
+    answers: bool = False
+    ask_console: bool = False
     fingerprints: set[str] = field(default_factory=set)
     note: str = ""
     console_text: str = ""
@@ -182,7 +192,7 @@ def next_step(watched: Watched, settings: Settings) -> str:
     """Decides what to do next about a running instance.
 
     Returns:
-        ``describe`` (only more news from AWS helps), ``console``, ``scan``, ``login`` or ``done``.
+        ``describe`` (only more news from AWS helps), ``knock``, ``console``, ``scan``, ``login`` or ``done``.
     """
     reachable = watched.view.get("state") == "running" and watched.view.get("address")
     if settings.state == "terminated" or not reachable:
@@ -191,7 +201,9 @@ def next_step(watched: Watched, settings: Settings) -> str:
         return "done"
     if watched.verified or settings.host_keys == "accept-new":
         return "login"
-    return "scan" if watched.fingerprints else "console"
+    if watched.fingerprints:
+        return "scan"
+    return "console" if watched.ask_console else "knock"
 
 
 def judge_state(view: Raw, settings: Settings, age: float) -> str:
@@ -242,7 +254,7 @@ class Waiter:
         self.clock = clock or ClockWithFutures()
         self.started = self.clock.now()
         self.heartbeat = Heartbeat(self.started)
-        self.pauses = backoff(0.3, 5, FACTOR)
+        self.pauses = backoff(0.5, 5)
         self.next_look = 0.0
         self.scope = ""
         self.changed = False
@@ -366,6 +378,9 @@ class Waiter:
                 _call, take = self._steps[watched.step]
                 take(self, watched, future.result())
 
+    def _call_knock(self, view: Raw) -> bool:
+        return self.ports.knock(view)
+
     def _call_console(self, view: Raw) -> str:
         return self.ports.console(view["instance_id"])
 
@@ -374,6 +389,14 @@ class Waiter:
 
     def _call_login(self, view: Raw) -> _ssh.Attempt:
         return self.ports.login(view)
+
+    def _take_knock(self, watched: Watched, answers: bool) -> None:
+        now = self.clock.now()
+        watched.silent_since = now if watched.silent_since is None else watched.silent_since
+        watched.answers = answers
+        if answers or now - watched.silent_since >= SILENCE:
+            watched.ask_console = True
+            watched.pauses, watched.next_at = backoff(*CONSOLE_PAUSES), 0.0
 
     def _take_console(self, watched: Watched, text: str) -> None:
         watched.console_text = text
@@ -427,6 +450,7 @@ class Waiter:
             watched.error = f"login refused {watched.refusals} times ({attempt.message})"
 
     _steps: dict[str, tuple[Callable[..., Any], Callable[..., None]]] = {
+        "knock": (_call_knock, _take_knock),
         "console": (_call_console, _take_console),
         "scan": (_call_scan, _take_scan),
         "login": (_call_login, _take_login),
@@ -443,7 +467,7 @@ class Waiter:
             return f"waiting for the end (is {watched.view.get('state', 'unknown')})"
         if next_step(watched, self.settings) == "describe":
             return f"waiting for running (is {watched.view.get('state', 'not visible yet')})"
-        what = {"console": "host keys", "scan": "sshd"}.get(next_step(watched, self.settings), "ssh")
+        what = {"console": "host keys", "scan": "sshd", "knock": "sshd"}.get(next_step(watched, self.settings), "ssh")
         return f"waiting for {what}" + (f" ({watched.note})" if watched.note else "")
 
     def _show_life(self, fleet: list[Watched]) -> None:
@@ -497,7 +521,7 @@ def hints_for(watched: Watched, access: Mapping[str, Any]) -> list[str]:
             f"access.remote_user (is {user}): ubuntu on Ubuntu, admin on Debian, ec2-user on Amazon Linux",
             f"the key: {key} must belong to the key pair {watched.view.get('key_name') or '(none)'} of the instance",
         ]
-    if watched.verified is None and access.get("host_keys") != "accept-new":
+    if watched.verified is None and watched.answers and access.get("host_keys") != "accept-new":
         return [
             "the image: cloud-init writes its host keys to the console; for an image that does not, "
             "set access.host_keys: accept-new"

@@ -256,13 +256,15 @@ class Rule:
     text: str
 
 
+NO_SOURCE = "the source path does not exist"
+
 # First match wins; a message says more than a code: rsync's code is 12 for a missing program and a full disk alike.
 RULES: tuple[Rule, ...] = (
     Rule(r"no space left on device|disk quota exceeded", FATAL, "there is no space left on the receiving side"),
     Rule(
         r"rsync: (command )?not found|rsync: no such file", FATAL, "rsync is missing on the instance; install it there"
     ),
-    Rule(r"(sender|change_dir|link_stat).*no such file or directory", FATAL, "the source path does not exist"),
+    Rule(r"(sender|change_dir|link_stat).*no such file or directory", FATAL, NO_SOURCE),
     Rule(r"mkdir: .*permission denied", FATAL, "the login user may not create the remote directory"),
     Rule(r"mkdir: ", FATAL, "the remote directory cannot be created"),
     Rule(r"host key verification failed|host identification has changed", FATAL, "the host key is not the known one"),

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the experiments.spot authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""What a watch does after each run of the launch: pure functions, no processes, no AWS, no clock."""
+"""What a watch does after each run of the launch, and asks while all is well: pure, no processes, no AWS, no clock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 
 # Runs in a row that ended without a new generation: then something is wrong that another try does not change.
 MAX_FRUITLESS = 10
@@ -83,6 +85,42 @@ def _again(state: Watched, generation: int, text: str) -> tuple[Watched, Move]:
         return state, Move(FAIL, text=f"gave up after {MAX_FRUITLESS} runs without a new generation ({text})")
     pause = min(PAUSE_S * 2**state.fruitless, LONGEST_PAUSE_S)
     return replace(state, fruitless=state.fruitless + 1), Move(RUN, pause, text)
+
+
+REQUESTS, INSTANCES = "requests", "instances"
+# While all instances are Spot, their requests tell everything; the instances are asked now and then for certainty.
+SELDOM, MIXED = 4, 2
+
+
+def question(number: int, spot: int, count: int) -> str:
+    """The one thing a look asks for: ``requests`` or ``instances``.
+
+    A mark before an interruption shows only on the Spot request, and an On-Demand Instance has none.
+
+    Args:
+        number: of the look, from 0.
+        spot: how many Spot Instances the last look at the instances has seen.
+        count: how many instances there shall be.
+    """
+    if spot == 0 or number % (SELDOM if spot >= count else MIXED) == 0:
+        return INSTANCES
+    return REQUESTS
+
+
+def alive(instances: Sequence[Mapping[str, Any]]) -> int:
+    """How many instances run or are about to. Source: EC2 API DescribeInstances."""
+    return sum(status.end_of(raw).kind == status.ALIVE for raw in instances)
+
+
+def spot(instances: Sequence[Mapping[str, Any]]) -> int:
+    """How many of those are Spot Instances."""
+    return alive([raw for raw in instances if raw.get("InstanceLifecycle") == "spot"])
+
+
+def undisturbed(requests: Sequence[Mapping[str, Any]]) -> int:
+    """How many Spot requests have an instance that EC2 has not marked. Source: EC2 API DescribeSpotInstanceRequests."""
+    told_of = ((raw.get("Status") or {}).get("Code", "") for raw in requests if raw.get("State") == "active")
+    return sum(status.of(code, "active").verdict is status.Verdict.RUNNING for code in told_of)
 
 
 def told(text: str) -> dict[str, str]:

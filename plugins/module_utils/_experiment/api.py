@@ -130,7 +130,8 @@ def pages(client: Client, operation: str, key: str, **request: Any) -> list[Reso
 @calls("sts:GetCallerIdentity")
 def caller_identity(sts: Client) -> Resource:
     """``{Account, Arn, UserId}`` of the credentials. Source: STS API GetCallerIdentity."""
-    return sts.get_caller_identity()
+    found = sts.get_caller_identity()
+    return {key: found[key] for key in ("Account", "Arn", "UserId")}
 
 
 @calls("ec2:DescribeAvailabilityZones")
@@ -225,20 +226,20 @@ def spot_prices(ec2: Client, types: list[str], now: datetime | None = None) -> l
 
 
 @calls("pricing:GetProducts")
-def on_demand_products(pricing: Client, instance_type: str, region: str) -> list[Resource]:
-    """Price list entries of one Linux type on shared hardware. Source: Price List Query API GetProducts."""
+def on_demand_products(pricing: Client, instance_types: list[str], region: str) -> list[Resource]:
+    """Price list entries of Linux types on shared hardware. Source: Price List Query API GetProducts, Filter."""
     terms = {
-        "instanceType": instance_type,
         "regionCode": region,
         "operatingSystem": "Linux",
         "tenancy": "Shared",
         "preInstalledSw": "NA",
         "capacitystatus": "Used",
     }
-    found = pricing.get_products(
-        ServiceCode="AmazonEC2",
-        Filters=[{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in terms.items()],
-    )["PriceList"]
+    of_types = {"Type": "ANY_OF", "Field": "instanceType", "Value": ",".join(instance_types)}
+    conditions = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in terms.items()]
+    found: list[Any] = pages(
+        pricing, "get_products", "PriceList", ServiceCode="AmazonEC2", Filters=[of_types, *conditions]
+    )
     return [json.loads(entry) if isinstance(entry, str) else entry for entry in found]
 
 
@@ -267,6 +268,47 @@ def security_groups_by_id(ec2: Client, ids: list[str]) -> list[Resource]:
 def security_groups_by_name(ec2: Client, name: str) -> list[Resource]:
     """Security groups of this name, one per VPC at most. Source: EC2 API DescribeSecurityGroups."""
     return pages(ec2, "describe_security_groups", "SecurityGroups", Filters=filters(group_name=name))
+
+
+@calls("ec2:DescribeSecurityGroups")
+def security_groups_in(ec2: Client, name: str, vpc_id: str) -> list[Resource]:
+    """The security group of this name in a VPC, as a list of at most one. Source: EC2 API DescribeSecurityGroups."""
+    return pages(ec2, "describe_security_groups", "SecurityGroups", Filters=filters(group_name=name, vpc_id=vpc_id))
+
+
+def tag_specification(kind: str, tags: Mapping[str, str]) -> list[Resource]:
+    """``TagSpecifications`` for one resource of a kind."""
+    return [{"ResourceType": kind, "Tags": [{"Key": key, "Value": str(value)} for key, value in tags.items()]}]
+
+
+@calls("ec2:ImportKeyPair")
+def import_key_pair(ec2: Client, name: str, public_key: str, tags: Mapping[str, str]) -> str:
+    """Give AWS the public half of a key and return the id of the key pair. Source: EC2 API ImportKeyPair."""
+    specification = tag_specification("key-pair", tags)
+    answer = ec2.import_key_pair(KeyName=name, PublicKeyMaterial=public_key.encode(), TagSpecifications=specification)
+    return str(answer["KeyPairId"])
+
+
+@calls("ec2:CreateSecurityGroup")
+def create_security_group(ec2: Client, name: str, text: str, vpc_id: str, tags: Mapping[str, str]) -> str:
+    """Make a security group that lets nobody in, and return its id. Source: EC2 API CreateSecurityGroup."""
+    specification = tag_specification("security-group", tags)
+    answer = ec2.create_security_group(GroupName=name, Description=text, VpcId=vpc_id, TagSpecifications=specification)
+    return str(answer["GroupId"])
+
+
+@calls("ec2:AuthorizeSecurityGroupIngress")
+def authorize_ingress(ec2: Client, group_id: str, permissions: list[Resource]) -> None:
+    """Let somebody in; a rule that is there already is no error. Source: EC2 error InvalidPermission.Duplicate."""
+    with ignoring(lambda error: _aws_errors.error_code(error) == "InvalidPermission.Duplicate"):
+        ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
+
+
+@calls("ec2:RevokeSecurityGroupIngress")
+def revoke_ingress(ec2: Client, group_id: str, permissions: list[Resource]) -> None:
+    """Let somebody in no longer; a rule that is gone is no error. Source: EC2 error InvalidPermission.NotFound."""
+    with ignoring(_forgotten):
+        ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=permissions)
 
 
 @calls("iam:GetInstanceProfile")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import threading
 from typing import Any
 
@@ -68,9 +69,25 @@ class Clients:
                     raise ApiError(service, error) from error
             return self._clients[key]
 
-    def _make(self, service: str) -> Any:
+    def whose(self) -> list[str] | None:
+        """Access key, region and endpoint that decide whose answers they are; None without credentials.
+
+        An access key belongs to one identity for ever, and is no secret.
+        """
+        with self._lock, contextlib.suppress(BotoCoreError, ValueError):
+            key = self._credentials.get("aws_access_key_id")
+            if not key:
+                found = self._open().get_credentials()
+                key = found.access_key if found else None
+            return [key, str(self.region), str(self._endpoint or os.environ.get("AWS_ENDPOINT_URL"))] if key else None
+        return None
+
+    def _open(self) -> Any:
         if not self._sessions:
             self._sessions.append(boto3.session.Session(profile_name=self._profile))
+        return self._sessions[0]
+
+    def _make(self, service: str) -> Any:
         optional = service in OPTIONAL_SERVICES
         config = Config(
             retries=OPTIONAL if optional else PATIENT,
@@ -79,7 +96,7 @@ class Clients:
             max_pool_connections=32,
             user_agent_extra="experiments.spot",
         )
-        return self._sessions[0].client(
+        return self._open().client(
             service,
             region_name=PRICING_REGION if service == "pricing" else self.region,
             endpoint_url=self._endpoint,

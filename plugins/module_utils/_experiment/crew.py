@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
+from .._fleet.index import index_from
 from .._spot import status
 from . import transformations
 
@@ -46,8 +47,7 @@ def end_of(raw: Resource, requests: dict[str, Resource]) -> status.End:
 
 def rank_of(raw: Resource) -> int | None:
     """The rank in the tag of an instance, None when it has none."""
-    text = transformations.tags_of(raw).get(RANK_TAG, "")
-    return int(text) if text.isdigit() else None
+    return index_from(transformations.tags_of(raw).get(RANK_TAG), raw["InstanceId"])
 
 
 def crew(raws: Iterable[Resource], requests: Iterable[Resource] = ()) -> list[Resource]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Resource = dict[str, Any]
     Profile = dict[str, Any]
 
+# What differs from launch to launch. An EC2 Fleet of type instant puts it on the instances itself, so that all
+# generations share a template. Source: EC2 API CreateFleet, TagSpecifications.
+OF_ONE_LAUNCH = ("spot:generation", "spot:expires")
 TAGGED_AT_LAUNCH = ("instance", "volume", "network-interface", "spot-instances-request")
 
 
@@ -39,6 +42,12 @@ def missing_ranks(profile: Profile, facts: Facts) -> list[int]:
     """The ranks that have no instance, lowest first."""
     taken = {one["rank"] for one in members(facts)}
     return [rank for rank in range(profile["capacity"]["count"]) if rank not in taken]
+
+
+def vacant(facts: Facts) -> bool:
+    """Whether there is no instance but those that AWS takes and those that have ended, so a fleet has none to count."""
+    former = former_instance_ids(facts)
+    return all(raw["InstanceId"] in former for raw in facts.instances)
 
 
 def former_instance_ids(facts: Facts) -> list[str]:
@@ -344,7 +353,8 @@ def launch_template_data(profile: Profile, experiment: str, facts: Facts, wanted
         },
         "BlockDeviceMappings": _root_mapping(profile["image"], facts),
         "TagSpecifications": [
-            {"ResourceType": kind, "Tags": transformations.tag_list(wanted_tags)} for kind in TAGGED_AT_LAUNCH
+            {"ResourceType": kind, "Tags": transformations.tag_list(_template_tags(profile, wanted_tags))}
+            for kind in TAGGED_AT_LAUNCH
         ],
     }
     if is_self(profile):
@@ -354,6 +364,13 @@ def launch_template_data(profile: Profile, experiment: str, facts: Facts, wanted
         kind = "Arn" if access["instance_profile"].startswith("arn:") else "Name"
         data["IamInstanceProfile"] = {kind: access["instance_profile"]}
     return data
+
+
+def _template_tags(profile: Profile, wanted_tags: dict[str, str]) -> dict[str, str]:
+    """The tags of what is launched, as far as the template must give them."""
+    if is_self(profile) or profile["capacity"]["iam_fleet_role"]:
+        return wanted_tags
+    return {key: value for key, value in wanted_tags.items() if key not in OF_ONE_LAUNCH}
 
 
 def _root_mapping(wanted: Resource, facts: Facts) -> list[Resource]:
@@ -475,6 +492,7 @@ def make(
         "pools": ranked,
         "instances": instances,
         "keeping_fleet_ids": [raw["FleetId"] for raw in keeping_fleets(facts)],
+        "vacant": vacant(facts),
         "leaving": leaving,
         "former_instance_ids": former_instance_ids(facts),
         "recovery": recovery_decision(profile, facts),

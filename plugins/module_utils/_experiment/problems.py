@@ -9,20 +9,22 @@ itself enforces name the error that it would give.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
 from .._self import userdata
-from . import crew, plan, regions, successors, transformations
+from . import access, crew, plan, regions, successors, transformations
 
 if TYPE_CHECKING:
     from .facts import Facts
 
     Resource = dict[str, Any]
 
+SPOT, ON_DEMAND = "spot", "on-demand"
 # Source: EC2 user guide "Tag restrictions"; keys are narrower where instance tags are readable in instance metadata.
 MAX_TAGS = 50
 MAX_TAG_KEY = 128
@@ -185,24 +187,67 @@ def _no_pool(case: Case) -> str:
 def quotas(case: Case) -> list[str]:
     """vCPU quotas that cannot hold what is missing. Source: EC2 MaxSpotInstanceCountExceeded, VcpuLimitExceeded.
 
-    A quota that could not be read is taken as sufficient; what other experiments use of it is not known here. Where
-    On-Demand may fill in, the fleet finds out.
+    Spot and On-Demand have quotas of their own, and each holds its part. A quota that could not be read is taken as
+    sufficient; what other experiments use of it is not known here.
     """
-    if case.capacity["on_demand"] != "never":
-        return []
-    least = _least_vcpus(case)
-    limits = {code: case.facts.quotas[code] for code in least if code in case.facts.quotas}
+    parts = _parts(case)
+    if case.capacity["on_demand"] == "fallback" and SPOT in parts:
+        rooms = [_room(case, market) for market in (SPOT, ON_DEMAND)]
+        missing = parts[SPOT]
+        return [] if sum(room.instances for room in rooms) >= missing else [_quota_line(case, rooms, missing)]
+    lacking = [(_room(case, market), count) for market, count in parts.items()]
+    return [_quota_line(case, [room], count) for room, count in lacking if room.instances < count]
+
+
+def _parts(case: Case) -> dict[str, int]:
+    """How many instances are missing, by the market that gives them. See ``_fleet.plan.shares``, which asks so."""
+    members = plan.members(case.facts)
     missing = len(plan.missing_ranks(case.profile, case.facts))
-    if not limits or len(limits) < len(least) or sum(limits[code] // least[code] for code in least) >= missing:
-        return []
-    known = ", ".join(f"{code} {limit:g} vCPUs (the smallest type has {least[code]})" for code, limit in limits.items())
-    best = max(limits, key=lambda code: limits[code] // least[code])
-    return [
-        f"capacity.instance_types: the {case.capacity['market']} quotas of this account in {case.facts.region} do not "
-        f"allow {missing} more instances: {known}; ask for more with `aws service-quotas "
+    if case.capacity["market"] == ON_DEMAND:
+        return {ON_DEMAND: missing}
+    base = case.capacity["on_demand_base"] if case.capacity["on_demand"] == "base" else 0
+    running = sum(one["lifecycle"] != SPOT for one in members)
+    on_demand = min(missing, max((base or 0) - running, 0))
+    return {market: count for market, count in ((ON_DEMAND, on_demand), (SPOT, missing - on_demand)) if count}
+
+
+@dataclass(frozen=True)
+class _Room:
+    """How many more instances the quotas of a market allow at most, and these quotas in words."""
+
+    market: str
+    instances: float
+    limits: dict[str, float] = field(default_factory=dict)
+    least: dict[str, int] = field(default_factory=dict)
+
+
+def _room(case: Case, market: str) -> _Room:
+    least = _least_vcpus(case, market)
+    limits = {code: case.facts.quotas[code] for code in least if code in case.facts.quotas}
+    if not limits or len(limits) < len(least):
+        return _Room(market, math.inf)
+    return _Room(market, sum(limits[code] // least[code] for code in limits), limits, least)
+
+
+def _quota_line(case: Case, rooms: list[_Room], missing: int) -> str:
+    limits = {code: (limit, room.least[code]) for room in rooms for code, limit in room.limits.items()}
+    known = ", ".join(
+        f"{code} {limit:g} vCPUs (the smallest type has {least})" for code, (limit, least) in limits.items()
+    )
+    best = max(limits, key=lambda code: limits[code][0] // limits[code][1])
+    return (
+        f"capacity.instance_types: the {' and '.join(room.market for room in rooms)} quotas of this account in "
+        f"{case.facts.region} do not allow {missing} more instances: {known}; ask for more with `aws service-quotas "
         f"request-service-quota-increase --service-code ec2 --quota-code {best} "
-        f"--desired-value {missing * least[best]}`, or choose other types"
-    ]
+        f"--desired-value {missing * limits[best][1]}`, or choose other types"
+    )
+
+
+def quota_codes(capacity: dict[str, Any]) -> list[str]:
+    """Codes of the vCPU quotas that a launch may count against."""
+    markets = {capacity["market"], *([ON_DEMAND] if capacity["on_demand"] != "never" else [])}
+    codes = {quota_code(name, market) for name in capacity["instance_types"] for market in markets}
+    return sorted(codes - {""})
 
 
 def quota_code(instance_type: str, market: str) -> str:
@@ -210,14 +255,14 @@ def quota_code(instance_type: str, market: str) -> str:
     group = _aws_errors.quota_group(instance_type)
     if group is None:
         return ""
-    return group.spot if market == "spot" else group.on_demand
+    return group.spot if market == SPOT else group.on_demand
 
 
-def _least_vcpus(case: Case) -> dict[str, int]:
+def _least_vcpus(case: Case, market: str) -> dict[str, int]:
     """Quota code -> vCPUs of the smallest wanted type that counts against it."""
     least: dict[str, int] = {}
     for kind in map(transformations.instance_type, case.facts.types):
-        code = quota_code(kind["instance_type"], case.capacity["market"])
+        code = quota_code(kind["instance_type"], market)
         if kind["vcpus"]:
             least[code] = min(kind["vcpus"], least.get(code, kind["vcpus"]))
     return least
@@ -333,12 +378,7 @@ def _foreign_group(case: Case) -> list[str]:
     group = plan.own_group(case.profile, case.facts)
     if group is None or case.profile["access"]["security_group_ids"]:
         return []
-    if transformations.tags_of(group).get("spot:experiment") == case.experiment:
-        return []
-    return [
-        f"access.security_group_ids: the group {group['GroupName']} ({group['GroupId']}) was not made for this "
-        "experiment (no tag spot:experiment); delete it, name it here to use it, or choose another experiment name"
-    ]
+    return [text] if (text := access.foreign(group, case.experiment)) else []
 
 
 def instance_profile(case: Case) -> list[str]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Callable
 from .. import _aws_errors
 from .._self import userdata
 from .._spot import api as spot_api
+from .._spot import cache
 from . import api, keys, plan, problems, transformations
 from .facts import Facts
 from .regions import Home
 from .summary import Found, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from .connection import Clients
 
@@ -33,8 +34,12 @@ OPTIONAL = {
     "spot_prices": "the Spot price",
     "spot_requests": "the Spot requests, so an instance that AWS is about to take is not told from the others",
     "fleets": "former fleets, so pools that have just refused are asked again",
+    "tags": "the tags, so former fleets are not known and pools that have just refused are asked again",
 }
 SILENT = ("quota", "instance_profile")
+# Source: Systems Manager user guide, public parameters.
+PUBLIC_PARAMETERS = "/aws/service/"
+HOUR_S, DAY_S = 3600.0, 86400.0
 
 
 class ReadError(Exception):
@@ -46,21 +51,57 @@ class ReadError(Exception):
         self.errors = list(errors)
 
 
-def facts(clients: Clients, profile: Profile, experiment: str) -> Facts:
-    """Read everything a plan is decided on.
+class Kept:
+    """Answers that hardly ever change, from earlier runs with the same access key in the same region.
+
+    Args:
+        whose: see ``Clients.whose``; None keeps nothing.
+        environment: environment variables, for the folder.
+        take: False asks for everything again.
+    """
+
+    def __init__(self, whose: Any, environment: Mapping[str, str], take: bool = True) -> None:
+        folder = cache.directory(environment) if whose else None
+        self.day = cache.Cache(folder, DAY_S, whose, take=take)
+        self.hour = cache.Cache(folder, HOUR_S, whose, take=take)
+
+    @property
+    def taken(self) -> bool:
+        """Whether an answer came from an earlier run."""
+        return self.day.oldest is not None or self.hour.oldest is not None
+
+
+NOTHING_KEPT = Kept(None, {})
+
+
+def facts(clients: Clients, profile: Profile, experiment: str, kept: Kept = NOTHING_KEPT) -> Facts:
+    """Read everything a plan is decided on, in parallel; of an experiment that has nothing yet, nothing else is asked.
+
+    Args:
+        clients: of AWS.
+        profile: the normalised one.
+        experiment: its name.
+        kept: answers of earlier runs.
 
     Raises:
         ReadError: when a call that the plan needs failed; all of them are named at once.
     """
-    reads: Reads = {
-        **_account_reads(clients),
-        **_capacity_reads(clients, profile),
-        **_access_reads(clients, profile, experiment),
-        **_storage_reads(clients, profile, experiment),
-        "key_file": partial(_key_file, profile, experiment),
-    }
-    answers, errors = api.gather(reads)
+    answers, errors = api.gather(
+        {
+            **_account_reads(clients, kept),
+            **_capacity_reads(clients, profile, kept),
+            **_access_reads(clients, profile),
+            **_storage_reads(clients, profile, experiment),
+            "key_file": partial(_key_file, profile, experiment),
+        }
+    )
+    # Filters by tag lag behind: what one of the two shows is there.
+    if answers.get("tags", True) or answers.get("instances", True):
+        more, more_errors = api.gather(_present_reads(clients, profile, experiment, answers))
+        answers, errors = {**answers, **more}, {**errors, **more_errors}
     found = _facts(clients.region, profile, answers, _notes(errors))
+    if {*profile["capacity"]["zones"]} - {subnet["AvailabilityZone"] for subnet in found.subnets}:
+        found.zones = _all({"zones": lambda: api.zone_names(clients("ec2"))})["zones"]
     found.instance_endpoint = userdata.instance_endpoint(os.environ)
     if problems.not_offered(profile["capacity"]["instance_types"], found.offered):
         found.region_types = _region_types(clients)
@@ -86,38 +127,49 @@ def home(clients: Clients, experiment: str) -> Home:
     return Home(clients.region, **answers)
 
 
-def _account_reads(clients: Clients) -> Reads:
-    return {"identity": lambda: api.caller_identity(clients("sts"))}
+def _account_reads(clients: Clients, kept: Kept) -> Reads:
+    return {"identity": partial(kept.day, ["identity"], lambda: api.caller_identity(clients("sts")))}
 
 
-def _capacity_reads(clients: Clients, profile: Profile) -> Reads:
+def _capacity_reads(clients: Clients, profile: Profile, kept: Kept) -> Reads:
     capacity = profile["capacity"]
     types = list(dict.fromkeys(capacity["instance_types"]))
+    names = sorted(types)
     reads: Reads = {
-        "image": partial(_image, clients, profile["image"]),
-        "types": lambda: api.instance_types(clients("ec2"), types),
-        "offered": lambda: api.offerings(clients("ec2"), types),
+        "image": partial(_image, clients, profile["image"], kept),
+        "types": partial(
+            kept.day,
+            ["types", names],
+            lambda: api.instance_types(clients("ec2"), types),
+            lambda found: {one["InstanceType"] for one in found} == {*types},
+        ),
+        "offered": partial(
+            kept.day,
+            ["offered", names],
+            lambda: api.offerings(clients("ec2"), types),
+            lambda found: {name for name, _zone in found} == {*types},
+        ),
         "subnets": partial(_subnets, clients, capacity["subnet_ids"]),
         "spot_prices": lambda: api.spot_prices(clients("ec2"), types),
+        "on_demand": partial(kept.day, ["on_demand", names], partial(_on_demand, clients, names), _all_known),
     }
-    if capacity["zones"]:
-        reads["zones"] = lambda: api.zone_names(clients("ec2"))
-    for name in types:
-        reads[f"on_demand {name}"] = partial(_on_demand, clients, name)
-    for code in sorted({problems.quota_code(name, capacity["market"]) for name in types} - {""}):
-        reads[f"quota {code}"] = partial(_quota, clients, code)
+    for code in problems.quota_codes(capacity):
+        reads[f"quota {code}"] = partial(kept.hour, ["quota", code], partial(_quota, clients, code))
     return reads
 
 
-def _access_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
+def _all_known(prices: dict[str, float | None]) -> bool:
+    return None not in prices.values()
+
+
+def _access_reads(clients: Clients, profile: Profile) -> Reads:
+    """What the profile names."""
     access = profile["access"]
-    reads: Reads = {
-        "key_pairs": lambda: api.key_pairs_by_name(clients("ec2"), plan.key_name(profile, experiment)),
-    }
+    reads: Reads = {}
+    if access["key_name"]:
+        reads["key_pairs"] = lambda: api.key_pairs_by_name(clients("ec2"), access["key_name"])
     if access["security_group_ids"]:
         reads["security_groups"] = lambda: api.security_groups_by_id(clients("ec2"), access["security_group_ids"])
-    else:
-        reads["own_groups"] = lambda: api.security_groups_by_name(clients("ec2"), plan.resource_name(experiment))
     if access["instance_profile"]:
         name = access["instance_profile"].rsplit("/", 1)[-1]
         reads["instance_profile"] = lambda: api.instance_profile_exists(clients("iam"), name)
@@ -125,13 +177,13 @@ def _access_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
 
 
 def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads:
+    """What tells whether the experiment has anything, and the volumes, which outlive everything else."""
     reads: Reads = {
+        "tags": lambda: api.tagged_resources(clients("ec2"), experiment),
         "instances": lambda: api.marked_instances(clients("ec2"), experiment),
-        "spot_requests": lambda: api.marked_spot_requests(clients("ec2"), experiment),
-        "fleets": partial(_fleets, clients, experiment),
-        "own_volumes": lambda: api.marked_volumes(clients("ec2"), experiment),
-        "launch_templates": partial(_launch_templates, clients, experiment),
     }
+    if profile["volumes"]:
+        reads["own_volumes"] = lambda: api.marked_volumes(clients("ec2"), experiment)
     ids = [volume["volume_id"] for volume in profile["volumes"] if volume["volume_id"]]
     if ids:
         reads["volumes_by_id"] = lambda: api.volumes_by_id(clients("ec2"), ids)
@@ -141,23 +193,51 @@ def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads
     return reads
 
 
-def _image(clients: Clients, wanted: dict[str, Any]) -> Any:
+def _present_reads(clients: Clients, profile: Profile, experiment: str, answers: dict[str, Any]) -> Reads:
+    """What an experiment that exists may have, as far as it is not read yet."""
+    access, name = profile["access"], plan.resource_name(experiment)
+    reads: Reads = {
+        "spot_requests": lambda: api.marked_spot_requests(clients("ec2"), experiment),
+        "launch_templates": partial(_launch_templates, clients, experiment),
+        "own_volumes": lambda: api.marked_volumes(clients("ec2"), experiment),
+        "fleets": partial(_fleets, clients, answers.get("tags", [])),
+    }
+    if not access["key_name"]:
+        reads["key_pairs"] = lambda: api.key_pairs_by_name(clients("ec2"), name)
+    if not access["security_group_ids"]:
+        reads["own_groups"] = lambda: api.security_groups_by_name(clients("ec2"), name)
+    return {kind: read for kind, read in reads.items() if kind not in answers}
+
+
+def _image(clients: Clients, wanted: dict[str, Any], kept: Kept) -> Any:
     if wanted["id"]:
-        return transformations.newest_image(api.images_by_id(clients("ec2"), wanted["id"]))
-    if wanted["ssm_parameter"]:
-        image_id = api.ssm_value(clients("ssm"), wanted["ssm_parameter"])
-        return transformations.newest_image(api.images_by_id(clients("ec2"), image_id)) if image_id else None
+        return _image_of_id(clients, wanted["id"], kept)
+    if name := wanted["ssm_parameter"]:
+        read = partial(api.ssm_value, clients("ssm"), name)
+        # AWS changes its own parameters every some days; the user may have changed another one just now.
+        image_id = kept.hour(["parameter", name], read, bool) if name.startswith(PUBLIC_PARAMETERS) else read()
+        return _image_of_id(clients, image_id, kept) if image_id else None
     if wanted["name"]:
         return transformations.newest_image(api.images_by_name(clients("ec2"), wanted["name"], wanted["owner"]))
     return None
+
+
+def _image_of_id(clients: Clients, image_id: str, kept: Kept) -> Any:
+    """An image never changes once it is available."""
+    return kept.hour(
+        ["image", image_id],
+        lambda: transformations.newest_image(api.images_by_id(clients("ec2"), image_id)),
+        lambda found: bool(found) and found.get("State") == "available",
+    )
 
 
 def _subnets(clients: Clients, ids: list[str]) -> Any:
     return api.subnets_by_id(clients("ec2"), ids) if ids else api.default_subnets(clients("ec2"))
 
 
-def _on_demand(clients: Clients, name: str) -> float | None:
-    return transformations.on_demand_price(api.on_demand_products(clients("pricing"), name, clients.region))
+def _on_demand(clients: Clients, names: list[str]) -> dict[str, float | None]:
+    found = api.on_demand_products(clients("pricing"), names, clients.region)
+    return transformations.on_demand_prices(found, names)
 
 
 def _quota(clients: Clients, code: str) -> float:
@@ -171,8 +251,7 @@ def _launch_templates(clients: Clients, experiment: str) -> Any:
     ]
 
 
-def _fleets(clients: Clients, experiment: str) -> Any:
-    tags = api.tagged_resources(clients("ec2"), experiment)
+def _fleets(clients: Clients, tags: list[Any]) -> Any:
     ids = [tag["ResourceId"] for tag in tags if tag["ResourceType"] == "fleet"]
     return api.fleets_by_id(clients("ec2"), ids) if ids else []
 
@@ -217,30 +296,29 @@ def failures(errors: Any) -> list[str]:
 
 
 def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[str]) -> Facts:
-    prices = {name.split()[1]: value for name, value in answers.items() if name.startswith("on_demand ")}
+    prices = answers.get("on_demand", {})
     return Facts(
         region=region,
         account=answers["identity"]["Account"],
         arn=answers["identity"]["Arn"],
         image=answers["image"],
         types=answers["types"],
-        offered=answers["offered"],
-        zones=answers.get("zones", []),
+        offered=[(name, zone) for name, zone in answers["offered"]],
         subnets=answers["subnets"],
         spot_prices=transformations.price_table(answers.get("spot_prices", [])),
         on_demand={name: prices.get(name) for name in profile["capacity"]["instance_types"]},
         quotas={name.split()[1]: value for name, value in answers.items() if name.startswith("quota ")},
-        key_pair=next(iter(answers["key_pairs"]), None),
+        key_pair=next(iter(answers.get("key_pairs", [])), None),
         security_groups=answers.get("security_groups", []),
         own_groups=answers.get("own_groups", []),
         instance_profile=answers.get("instance_profile"),
         volumes_by_id=answers.get("volumes_by_id", []),
-        own_volumes=answers["own_volumes"],
+        own_volumes=answers.get("own_volumes", []),
         snapshots=answers.get("snapshots", []),
         instances=answers["instances"],
         spot_requests=answers.get("spot_requests", []),
         fleets=answers.get("fleets", []),
-        launch_templates=answers["launch_templates"],
+        launch_templates=answers.get("launch_templates", []),
         key_file=answers["key_file"],
         notes=notes,
     )
@@ -289,12 +367,13 @@ def volumes_named(clients: Clients, ids: list[str]) -> list[Any]:
 def prices(clients: Clients, instances: list[Any]) -> tuple[Prices, list[str]]:
     """Prices of now for these instances (boto3), and notes on those that could not be had."""
     types = sorted({raw["InstanceType"] for raw in instances})
-    reads: Reads = {f"on_demand {name}": partial(_on_demand, clients, name) for name in types}
+    reads: Reads = {}
     if types:
         reads["spot_prices"] = lambda: api.spot_prices(clients("ec2"), types)
+        reads["on_demand"] = partial(_on_demand, clients, types)
     answers, errors = api.gather(reads)
-    on_demand = {name.split()[1]: value for name, value in answers.items() if name.startswith("on_demand ")}
-    return Prices(transformations.price_table(answers.get("spot_prices", [])), on_demand), _notes(errors)
+    table = transformations.price_table(answers.get("spot_prices", []))
+    return Prices(table, answers.get("on_demand", {})), _notes(errors)
 
 
 def _ec2(clients: Clients, read: Callable[..., Any], experiment: str | None) -> Any:

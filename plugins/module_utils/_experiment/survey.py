@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from . import api, crew, plan, problems, reads, regions, successors
 
 if TYPE_CHECKING:
     from .connection import Clients
+    from .facts import Facts
     from .regions import Home
 
     Resource = dict[str, Any]
@@ -155,9 +157,13 @@ def _reason(error: api.ApiError) -> str:
 
 def _one(clients: Clients, profile: Profile, experiment: str, params: Resource) -> Resource:
     profile = regions.profile_in(profile, clients.region)
-    facts = reads.facts(clients, profile, experiment)
-    facts.spot_requests = crew.marked(facts.spot_requests, params["leaving_instance_ids"])
+    whose = clients.whose() if params["cache"] else None
+    kept = reads.Kept(whose, os.environ)
+    facts = _facts(clients, profile, experiment, params, kept)
     found = problems.find(problems.Case(profile, experiment, facts))
+    if found and kept.taken:  # What is wrong must be so now.
+        facts = _facts(clients, profile, experiment, params, reads.Kept(whose, os.environ, take=False))
+        found = problems.find(problems.Case(profile, experiment, facts))
     if found:
         raise ProblemsFound(experiment, found)
     made = plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
@@ -165,11 +171,22 @@ def _one(clients: Clients, profile: Profile, experiment: str, params: Resource) 
     return {**made, **_regions(clients.region, pools)}
 
 
-def _place(clients: Clients, profile: Profile, experiment: str, homes: dict[str, Home], params: Resource) -> Place:
-    """Read one region; of the wanted types only those count that it offers."""
-    here = regions.profile_in(profile, clients.region)
-    facts = reads.facts(clients, here, experiment)
+def _facts(clients: Clients, profile: Profile, experiment: str, params: Resource, kept: reads.Kept) -> Facts:
+    facts = reads.facts(clients, profile, experiment, kept)
     facts.spot_requests = crew.marked(facts.spot_requests, params["leaving_instance_ids"])
+    return facts
+
+
+def _place(
+    clients: Clients, profile: Profile, experiment: str, homes: dict[str, Home], params: Resource, *, take: bool = True
+) -> Place:
+    """Judge one region; of the wanted types only those count that it offers.
+
+    Something that is wrong by answers of earlier runs (``take``) must be so now.
+    """
+    here = regions.profile_in(profile, clients.region)
+    kept = reads.Kept(clients.whose() if params["cache"] else None, os.environ, take=take)
+    facts = _facts(clients, here, experiment, params, kept)
     facts.elsewhere = regions.past(homes.values(), clients.region)
     missing = problems.not_offered(here["capacity"]["instance_types"], facts.offered)
     offered = [name for name in here["capacity"]["instance_types"] if name not in missing]
@@ -177,6 +194,8 @@ def _place(clients: Clients, profile: Profile, experiment: str, homes: dict[str,
         here = {**here, "capacity": {**here["capacity"], "instance_types": offered}}
     case = problems.Case(here, experiment, facts)
     lines = problems.of_place(case)
+    if kept.taken and (lines or problems.besides_place(case)):
+        return _place(clients, profile, experiment, homes, params, take=False)
     return Place(case, lines, [] if lines or not case.launching else plan.pools(here, facts))
 
 

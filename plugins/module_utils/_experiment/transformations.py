@@ -140,6 +140,15 @@ def price_table(history: list[Resource]) -> dict[tuple[str, str], float]:
     return prices
 
 
+def on_demand_prices(products: list[Resource], types: list[str]) -> dict[str, float | None]:
+    """USD per hour by instance type out of a price list, None where it is not known. Source: Price List Query API."""
+    by_type: dict[str, list[Resource]] = {name: [] for name in types}
+    for product in products:
+        name = product.get("product", {}).get("attributes", {}).get("instanceType", "")
+        by_type.setdefault(name, []).append(product)
+    return {name: on_demand_price(by_type[name]) for name in types}
+
+
 def on_demand_price(products: list[Resource]) -> float | None:
     """USD per hour out of a price list, None unless exactly one price remains. Source: Price List Query API."""
     prices = {

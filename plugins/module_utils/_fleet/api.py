@@ -18,7 +18,11 @@ try:
 except ImportError:  # The module tells: AnsibleAWSModule checks for boto3.
     pass
 
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_inventory_conn, get_aws_connection_info
+from ansible_collections.amazon.aws.plugins.module_utils.botocore import (
+    boto3_inventory_conn,
+    get_aws_connection_info,
+    is_boto3_error_code,
+)
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_dict_to_boto3_tag_list
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
 
@@ -31,6 +35,7 @@ READ_TIMEOUT_S = 60
 DELETE_INSTANT, DELETE_OTHERS = 25, 100
 # Source: EC2 API, filters take 200 values.
 FILTER_VALUES = 200
+TEMPLATE_EXISTS = ["InvalidLaunchTemplateName.AlreadyExistsException", "InvalidLaunchTemplateName.AlreadyExists"]
 # Not documented for DescribeFleets; this is the number of results of one page.
 DESCRIBE_CHUNK = 100
 
@@ -161,10 +166,26 @@ def describe_fleet_tags(client: Any, key: str, value: str | None) -> list[str]:
     return [tag["ResourceId"] for tag in pages.get("Tags", [])]
 
 
-@FleetErrorHandler.common_error_handler("tag an instance")
+@FleetErrorHandler.common_error_handler("tag the instances")
 def create_tags(client: Any, resource_ids: Iterable[str], tags: Mapping[str, str]) -> None:
-    """Write tags of resources, of all or of none; those that are there already do no harm."""
+    """Write the same tags of up to 1000 resources, of all or of none; those that are there already do no harm."""
     client.create_tags(Resources=list(resource_ids), Tags=ansible_dict_to_boto3_tag_list(dict(tags)))
+
+
+@FleetErrorHandler.common_error_handler("make the launch template")
+def create_launch_template(client: Any, name: str, data: Mapping[str, Any], tags: Mapping[str, str]) -> bool:
+    """Make a launch template; False when there is one of this name already.
+
+    Source: EC2 API CreateLaunchTemplate, error InvalidLaunchTemplateName.AlreadyExistsException.
+    """
+    specification = {"ResourceType": "launch-template", "Tags": ansible_dict_to_boto3_tag_list(dict(tags))}
+    try:
+        client.create_launch_template(
+            LaunchTemplateName=name, LaunchTemplateData=dict(data), TagSpecifications=[specification]
+        )
+    except is_boto3_error_code(TEMPLATE_EXISTS):
+        return False
+    return True
 
 
 @FleetErrorHandler.common_error_handler("terminate the instances")

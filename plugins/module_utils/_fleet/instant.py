@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._aws_errors import explain
-from . import api, progress
+from . import api, progress, template
 from .errors import AnsibleFleetError, action_of
 from .index import assign, numbered
 from .launch import AwsFleet, Clock, Outcome, claim, find, launch, number
@@ -39,10 +39,13 @@ def outcome_result(wish: Wish, outcome: Outcome) -> dict[str, Any]:
 def ensure_present(module: Any, reader: Any, clock: Clock) -> dict[str, Any]:
     """Launch and number what is missing, or predict it, and return the result; fails when the launch fails."""
     wish = wish_from_params(module.params)
-    before = find(reader, wish)
+    assumed = module.params["assume_absent"] and not module.check_mode
+    before = () if assumed else find(reader, wish)
     lacking = missing(wish, before)
     if module.check_mode:
         return _prediction(module, wish, before, lacking)
+    if lacking:
+        template.ensure(reader, module.params)
     fleet = AwsFleet(reader, api.connect(module, attempts=1) if lacking else None, wish, clock)
     after, result = before, fleet_result(before)
     if lacking:

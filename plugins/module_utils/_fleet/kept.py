@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from . import api, progress, report, standing, upkeep
+from . import api, progress, report, standing, template, upkeep
 from .launch import Clock
 from .removal import Remains, remove
 from .results import fleet_result, refusal_result, with_diff
@@ -50,6 +50,7 @@ def _existing(module: Any, reader: Any) -> Fleet | None:
 
 def _create(module: Any, ports: Ports, wanted: Mapping[str, Any]) -> Fleet:
     """Make the fleet; of two that two runs made at once the younger is deleted by the run that made it."""
+    template.ensure(ports.reader, module.params)
     fleet = upkeep.create(ports, module.params, wanted)
     if not fleet:
         module.fail_json(msg="Could not create the fleet: AWS knows every client token of a fleet that has ended")

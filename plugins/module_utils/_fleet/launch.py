@@ -10,14 +10,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from .._aws_errors import ErrorClass, cause_of, classify_error, error_code, error_message, reason_of
 from . import api, progress
 from .errors import AnsibleFleetError
-from .index import assign, numbered
+from .index import assign, numbered, tables
 from .plan import Do, State, Step, absorb, begin, is_settling, next_step, surplus, units
 from .transformations import (
     create_fleet_request,
@@ -33,7 +32,6 @@ SETTLE_LOOKS = 3
 SETTLE_PAUSE_S = 2.0
 # A new instance is not known to CreateTags at once: 30 s in all.
 TAG_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0)
-TAG_THREADS = 8
 # How often numbers are looked at again when another run may be giving some too.
 INDEX_ROUNDS = 3
 
@@ -131,17 +129,18 @@ def launch(
     while True:
         step = next_step(wish, state, seen, clock.now())
         story.next(state, step, seen, clock.now())
+        # After every answer and every pause: another run may have launched, an instance may have died.
         if step.do is Do.SLEEP:
             clock.sleep(step.seconds)
+            seen = fleet.look(launched.values())
         elif step.do is Do.ASK and step.request:
             answer = fleet.ask(step.request)
             launched.update({item.instance_id: item for item in answer.launched})
             fleet_ids.update({answer.fleet_id: None} if answer.launched else {})
             state = absorb(wish, state, step.request, answer, clock.now())
+            seen = _seen(fleet, answer, launched)
         else:
             break
-        # After every answer and every pause: another run may have launched, an instance may have died.
-        seen = fleet.look(launched.values())
     ours = tuple(launched) if not state.unknown else tuple(launched | _new(wish, before, seen))
     outcome = Outcome(seen, seen, state, ours, tuple(fleet_ids), seconds=clock.now() - state.start)
     enough = units(wish, seen) >= wish.required
@@ -150,6 +149,14 @@ def launch(
         alive = {instance.instance_id for instance in seen}
         return _take_back(fleet, outcome, [name for name in ours if name in alive])
     return _trim(fleet, wish, clock, outcome)
+
+
+def _seen(fleet: Fleet, answer: Answer, launched: Mapping[str, Instance]) -> tuple[Instance, ...]:
+    """What the answer's own look has shown, if that has all that was launched; the tags of some may lag behind."""
+    known = {instance.instance_id for instance in answer.seen or ()}
+    if answer.seen is None or not launched.keys() <= known:
+        return fleet.look(launched.values())
+    return answer.seen
 
 
 def _settled(fleet: Fleet, wish: Wish, clock: Clock, seen: tuple[Instance, ...]) -> tuple[Instance, ...]:
@@ -290,9 +297,12 @@ class AwsFleet:
 
     def look(self, launched: Iterable[Instance] = ()) -> tuple[Instance, ...]:
         """Return the live instances of the experiment; one launched but not visible yet counts as it was named."""
+        return self._found(launched)
+
+    def _found(self, named: Iterable[Instance]) -> tuple[Instance, ...]:
         found = find(self._reader, self._wish)
         known = {instance.instance_id for instance in found}
-        lacking = [instance for instance in launched if instance.instance_id not in known]
+        lacking = [instance for instance in named if instance.instance_id not in known]
         return (*found, *(item for item in self._by_id(lacking) if item.alive))
 
     def ask(self, request: Request) -> Answer:
@@ -304,26 +314,30 @@ class AwsFleet:
             return Answer(error=_refusal(error))
         elapsed = self._clock.now() - sent
         fleet_id, named = answer.get("FleetId", ""), instances_from_answer(answer)
-        alive = tuple(self._with_index(item, request) for item in self._by_id(named) if item.alive)
+        found = self._found(named)
+        names = {item.instance_id for item in named}
+        seen = tuple(self._with_index(item, request) if item.instance_id in names else item for item in found)
+        alive = tuple(item for item in seen if item.instance_id in names)
         # An old fleet answers for its dead instances, or for none; a new one may have some that are not visible yet.
         stale = not any(item.launch_time for item in alive) and self._is_stale(fleet_id, answer, elapsed)
+        refusals = refusals_from_answer(answer, request)
         if alive and not stale:
-            return Answer(fleet_id, alive, refusals_from_answer(answer, request))
-        return Answer(fleet_id, (), refusals_from_answer(answer, request), stale=stale or bool(named))
+            return Answer(fleet_id, alive, refusals, seen=seen)
+        others = tuple(item for item in seen if item.instance_id not in names)
+        return Answer(fleet_id, (), refusals, stale=stale or bool(named), seen=others)
 
     def terminate(self, instance_ids: Iterable[str]) -> None:
         """Terminate instances."""
         api.terminate_instances(self._reader, instance_ids)
 
     def number(self, numbers: Mapping[str, int]) -> dict[str, AnsibleFleetError]:
-        """Write the numbers of instances; one call each, as they differ, some at the same time."""
-        with ThreadPoolExecutor(TAG_THREADS) as executor:
-            errors = dict(zip(numbers, executor.map(self._tag, numbers, numbers.values())))
-        return {instance_id: error for instance_id, error in errors.items() if error}
+        """Write the numbers of instances, of some 50 with one call."""
+        written = [(ids, self._tag(ids, value)) for value, ids in tables(numbers).items()]
+        return {instance_id: error for ids, error in written if error for instance_id in ids}
 
-    def _tag(self, instance_id: str, index: int) -> AnsibleFleetError | None:
+    def _tag(self, instance_ids: list[str], value: str) -> AnsibleFleetError | None:
         try:
-            api.create_tags(self._reader, [instance_id], {self._wish.index_tag: str(index)})
+            api.create_tags(self._reader, instance_ids, {self._wish.index_tag: value})
         except AnsibleFleetError as error:
             return _passing(error)
         return None

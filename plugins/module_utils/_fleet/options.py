@@ -29,6 +29,7 @@ TYPES_OF_OPTION: dict[str, tuple[str, ...]] = {
     "index_tag": (INSTANT,),
     "claim_tag": (INSTANT,),
     "other_regions": (INSTANT,),
+    "assume_absent": (INSTANT,),
     "cooldown": (INSTANT,),
     "target_capacity_unit_type": (REQUEST, MAINTAIN),
     "terminate_instances_with_expiration": (REQUEST, MAINTAIN),
@@ -69,7 +70,7 @@ def _what_spec() -> dict[str, Any]:
     return {
         "launch_template": {
             "type": "dict",
-            "options": {"id": {}, "name": {}, "version": {"default": "$Default"}},
+            "options": {"id": {}, "name": {}, "version": {"default": "$Default"}, "data": {"type": "dict"}},
         },
         "overrides": {
             "type": "list",
@@ -95,6 +96,7 @@ def _what_spec() -> dict[str, Any]:
         "index_tag": {"no_log": False},
         "claim_tag": {"no_log": False},
         "other_regions": {"type": "list", "elements": "str", "default": []},
+        "assume_absent": {"type": "bool", "default": False},
     }
 
 

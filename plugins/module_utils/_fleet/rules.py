@@ -80,6 +80,8 @@ def _tag_problems(tags: Mapping[str, Any], *, needs_generation: bool) -> list[st
 def _template_problems(template: Mapping[str, Any]) -> list[str]:
     if bool(template.get("id")) == bool(template.get("name")):
         return ["launch_template: give exactly one of id and name"]
+    if template.get("data") and template.get("id"):
+        return ["launch_template.data: is for a template that is named; one with an id exists already"]
     return []
 
 

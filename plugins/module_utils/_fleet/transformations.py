@@ -200,7 +200,7 @@ def instance_from_boto(instance: Mapping[str, Any], index_tag: str = "") -> Inst
         fleet_id=tags.get(FLEET_TAG, ""),
         reason=str(reason.get("Message") or reason.get("Code") or ""),
         generation=tags.get("spot:generation", ""),
-        index=index_from(tags.get(index_tag)) if index_tag else None,
+        index=index_from(tags.get(index_tag), instance["InstanceId"]) if index_tag else None,
     )
 
 

@@ -189,6 +189,7 @@ class Answer:
         refusals: One for each pool that AWS tried in vain.
         error: The call itself failed.
         stale: AWS repeated the answer of a former fleet of this token, which is of no use any more.
+        seen: The live instances of the experiment right after it, None when nobody looked.
     """
 
     fleet_id: str = ""
@@ -196,3 +197,4 @@ class Answer:
     refusals: tuple[Refusal, ...] = ()
     error: Refusal | None = None
     stale: bool = False
+    seen: tuple[Instance, ...] | None = None

@@ -44,6 +44,7 @@ class Cache:
         seconds: how long an answer is good; 0 for no cache.
         whose: what all keys have in common: credentials, region, endpoint.
         now: the time in seconds since 1970.
+        take: False asks for everything again, and keeps the answers.
 
     Attributes:
         asked: how many answers did not come from the cache.
@@ -51,25 +52,32 @@ class Cache:
     """
 
     def __init__(
-        self, directory: Path | None, seconds: float, whose: Any = None, now: Callable[[], float] = time.time
+        self,
+        directory: Path | None,
+        seconds: float,
+        whose: Any = None,
+        now: Callable[[], float] = time.time,
+        take: bool = True,
     ) -> None:
         self._directory = directory if seconds > 0 else None
         self._seconds = seconds
         self._whose = whose
         self._now = now
+        self._take = take
         self._lock = threading.Lock()
         self.asked = 0
         self.oldest: float | None = None
 
-    def __call__(self, key: Any, read: Callable[[], Any]) -> Any:
+    def __call__(self, key: Any, read: Callable[[], Any], worth: Callable[[Any], bool] = lambda _answer: True) -> Any:
         """The kept answer to ``key``, else that of ``read``, which is then kept.
 
         Args:
             key: JSON data that name the question.
             read: asks AWS; its answer is JSON data.
+            worth: whether an answer is to be kept.
         """
         path = self._path(key)
-        kept = self._load(path) if path else None
+        kept = self._load(path) if path and self._take else None
         if kept:
             with self._lock:
                 self.oldest = min(kept["at"], self.oldest or kept["at"])
@@ -78,7 +86,7 @@ class Cache:
             self.asked += 1
         at = self._now()
         answer = read()
-        if path:
+        if path and worth(answer):
             self._store(path, {"schema": SCHEMA, "at": at, "answer": answer})
         return answer
 

@@ -19,7 +19,7 @@ from .._experiment import successors
 from .._experiment.connection import Clients
 from .._experiment.problems import not_offered
 from .._experiment.reads import ReadError, failures
-from .._experiment.transformations import on_demand_price
+from .._experiment.transformations import on_demand_prices
 from . import api, cache, prices, scores
 
 Resource = dict[str, Any]
@@ -91,11 +91,10 @@ def price_table(asked: Source, params: Mapping[str, Any], now: datetime) -> dict
         wrong += prices.zone_problems(params["zones"], answers["zones"], asked.region)
     if wrong:
         raise WrongInput(wrong)
-    on_demand = {name.split()[1]: value for name, value in answers.items() if name.startswith("on_demand ")}
     return {
         "notes": notes + _notes(errors),
         "period": {"start": start.isoformat(), "end": end.isoformat()},
-        "prices": prices.table(found, start, end, on_demand, answers.get("zones", {})),
+        "prices": prices.table(found, start, end, answers.get("on_demand", {}), answers.get("zones", {})),
     }
 
 
@@ -108,8 +107,9 @@ def _price_reads(
         "spot": partial(asked.kept, key, partial(_history, asked.clients, sorted(names), zones, times)),
         "zones": partial(asked.kept, ["zones"], lambda: api.zones(asked.clients("ec2"))),
     }
-    for name in names if params["on_demand"] else []:
-        found[f"on_demand {name}"] = partial(asked.kept, ["on_demand", name], partial(_on_demand, asked.clients, name))
+    if params["on_demand"]:
+        wanted = sorted(names)
+        found["on_demand"] = partial(asked.kept, ["on_demand", wanted], partial(_on_demand, asked.clients, wanted))
     return found
 
 
@@ -117,8 +117,8 @@ def _history(clients: Clients, names: list[str], zones: list[str], times: tuple[
     return prices.rows(api.price_history(clients("ec2"), names, zones, *times))
 
 
-def _on_demand(clients: Clients, name: str) -> float | None:
-    return on_demand_price(plan_api.on_demand_products(clients("pricing"), name, clients.region))
+def _on_demand(clients: Clients, names: list[str]) -> dict[str, float | None]:
+    return on_demand_prices(plan_api.on_demand_products(clients("pricing"), names, clients.region), names)
 
 
 def _notes(errors: Mapping[str, plan_api.ApiError]) -> list[str]:

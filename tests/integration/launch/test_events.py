@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.index import index_from
+
 from .conftest import ROOT, User
 
 pytestmark = pytest.mark.lab
@@ -73,7 +75,7 @@ def ranks(user: User) -> dict[str, str]:
     found = user.client().describe_instances(Filters=filters)["Reservations"]
     instances = [instance for reservation in found for instance in reservation["Instances"]]
     tags = {one["InstanceId"]: {tag["Key"]: tag["Value"] for tag in one["Tags"]} for one in instances}
-    alive = {name: tags[name]["spot:rank"] for name in tags}
+    alive = {name: str(index_from(tags[name]["spot:rank"], name)) for name in tags}
     assert sorted(alive.values()) == ["0", "1"]
     return alive
 

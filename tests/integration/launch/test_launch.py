@@ -6,6 +6,7 @@ import csv
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,44 @@ def test_check_creates_nothing_and_tells_the_price(user: User) -> None:
     assert "t3.medium" in text and "an hour" in text
     assert len(user.changing_calls()) == before
     assert user.tagged("lab") == {}
+
+
+# What a launch asks whatever the number of instances; what hardly ever changes the check before it has asked and kept.
+EVERY = {
+    "AuthorizeSecurityGroupIngress": 1,
+    "CreateFleet": 1,
+    "CreateLaunchTemplate": 1,
+    "CreateSecurityGroup": 1,
+    "DescribeSpotPriceHistory": 1,
+    "DescribeSubnets": 1,
+    "DescribeTags": 1,
+    "ImportKeyPair": 1,
+}
+# Besides, by time and not by number: DescribeInstances until the machines run, GetConsoleOutput until they show their
+# keys (once an instance as a rule, AWS has no call for many), DescribeVolumes while one is attached.
+WAITING = {"DescribeInstances", "GetConsoleOutput", "DescribeVolumes"}
+MACHINES = '{"channels": [], "volumes": [], "job": null, "runtime": {"docker": false}}'
+
+
+def budget(user: User, *args: str) -> tuple[dict[str, int], dict[str, int]]:
+    """The calls of a first launch: those that are counted, and those that wait."""
+    before = len(user.control("calls"))
+    user.play("launch", *DEMO, *args)
+    calls = Counter(call["action"] for call in user.control("calls")[before:])
+    waits = {action: calls.pop(action, 0) for action in WAITING}
+    return dict(calls), waits
+
+
+def test_calls_of_a_launch_do_not_grow_with_the_number_of_instances(user: User) -> None:
+    asked, waits = budget(user, "-e", "experiment=one", "-e", MACHINES)
+    assert asked == EVERY
+    # The plan, after CreateFleet, and while the machine starts.
+    assert 3 <= waits["DescribeInstances"] <= 8 and waits["DescribeVolumes"] == 0
+    asked, waits = budget(user, "-e", "experiment=five", "-e", MACHINES, "-e", "capacity.count=5")
+    assert asked == {**EVERY, "CreateTags": 1}
+    assert 3 <= waits["DescribeInstances"] <= 12
+    assert 5 <= waits["GetConsoleOutput"] <= 15
+    user.play("close", "-e", "experiment=all", "-e", "confirm=true")
 
 
 def test_first_launch_trains_and_brings_results(user: User) -> None:

@@ -339,4 +339,4 @@ def test_of_twenty_instances_only_the_five_that_were_taken_are_replaced(training
     assert sorted(after) == list(range(20))
     assert {rank for rank in after if after[rank] != before[rank]} == set(lost)
     assert len(training.alive("many")) == 20
-    assert asked.count("CreateFleet") == 1 and asked.count("RunInstances") == 0
+    assert asked.count("CreateFleet") == asked.count("CreateTags") == 1 and asked.count("RunInstances") == 0

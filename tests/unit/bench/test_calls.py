@@ -55,16 +55,17 @@ def test_table_marks_what_changes_and_what_grows() -> None:
         return calls.measured(some, PLAY)
 
     document = {
+        "first": launch(3),
         "machines": {"1": launch(1), "5": launch(5)},
         "with_volume_and_job": launch(2),
         "grow_with_instances": ["CreateTags"],
     }
     title, tags, reads, total, changing, *_ = calls.table(document)
     assert title.split()[-2:] == ["5", "full"]
-    assert tags.split() == ["CreateTags", "*+", "1", "5", "2"]
-    assert reads.split() == ["DescribeInstances", "1", "1", "1"]
-    assert total.split() == ["total", "2", "6", "3"]
-    assert changing.split() == ["changing", "1", "5", "2"]
+    assert tags.split() == ["CreateTags", "*+", "3", "1", "5", "2"]
+    assert reads.split() == ["DescribeInstances", "1", "1", "1", "1"]
+    assert total.split() == ["total", "4", "2", "6", "3"]
+    assert changing.split() == ["changing", "3", "1", "5", "2"]
 
 
 def test_the_last_problem_of_an_output() -> None:

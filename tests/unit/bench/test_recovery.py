@@ -49,7 +49,13 @@ RAW: dict[str, Any] = {
         ],
         "watched_with_job": {"per_hour": 0.0},
     },
-    "calls": {"machines": {"1": {"total": 10}, "5": {"total": 14}}},
+    "calls": {
+        "first": {"total": 19},
+        "machines": {
+            "1": {"total": 11, "by_action": {"GetConsoleOutput": 1}},
+            "5": {"total": 20, "by_action": {"GetConsoleOutput": 6}},
+        },
+    },
 }
 
 
@@ -59,7 +65,8 @@ def test_figures_are_medians_and_the_worst_loss() -> None:
     assert (figures["recovery_notice_ratio"], figures["recovery_notice_more_s"]) == (4.4, 17.0)
     assert (figures["notice_repeated_steps"], figures["sudden_repeated_steps"]) == (7, 100)
     assert figures["notice_to_volume_free_s"] == 11.0
-    assert (figures["launch_calls_5"], figures["launch_calls_growing"]) == (14, 4)
+    assert (figures["first_launch_calls"], figures["launch_calls_1"], figures["launch_calls_5"]) == (19, 10, 14)
+    assert (figures["launch_consoles_each_5"], figures["launch_calls_growing"]) == (1.2, 4)
 
 
 def test_what_was_not_measured_has_no_figures() -> None:

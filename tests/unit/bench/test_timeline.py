@@ -17,7 +17,7 @@ OUTPUT = [
     (12.0, "PLAY [Summary] ****"),
     (12.5, "TASK [Judge] ****"),
     (12.75, "PLAY RECAP *****"),
-    (13.0, "[x] run 2, generation 2: AWS took i-1"),
+    (13.0, "[x] run 2: i-1: interruption"),
     (14.0, "PLAY [Profile, plan and capacity] ****"),
     (14.5, "TASK [experiments.spot.plan : Read] ****"),
     (16.0, "TASK [experiments.spot.capacity : Instances] ****"),

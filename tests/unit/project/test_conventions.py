@@ -30,7 +30,8 @@ ACTIONS = sorted((ROOT / "plugins/action").glob("*.py"))
 RUNNERS = [
     path
     for path in ACTIONS
-    if f"experiments.spot.{path.stem}" in path.read_text() and "_execute_module" in path.read_text()
+    if f"experiments.spot.{path.stem}" in path.read_text()
+    and any(word in path.read_text() for word in ("_execute_module", "_here.ActionHere"))
 ]
 OTHER_PLUGINS = sorted([*(ROOT / "plugins/filter").glob("*.py"), *(ROOT / "plugins/callback").glob("*.py")])
 KEYWORDS = {*Task.fattributes, *Block.fattributes}

@@ -130,6 +130,17 @@ def test_on_demand_prices(client: Any) -> None:
     assert client("pricing").get_products(ServiceCode="AmazonEC2", Filters=other)["PriceList"] == []
 
 
+def test_on_demand_prices_of_several_types(client: Any) -> None:
+    """[API pricing Filter]: ANY_OF, values with commas between them"""
+    filters = [
+        {"Type": "ANY_OF", "Field": "instanceType", "Value": "t3.medium,m5.large,none.such"},
+        {"Type": "TERM_MATCH", "Field": "operatingSystem", "Value": "Linux"},
+    ]
+    found = client("pricing").get_products(ServiceCode="AmazonEC2", Filters=filters)["PriceList"]
+    names = [json.loads(text)["product"]["attributes"]["instanceType"] for text in found]
+    assert sorted(names) == ["m5.large", "t3.medium"]
+
+
 def test_on_demand_price_pages(client: Any) -> None:
     first = client("pricing").get_products(ServiceCode="AmazonEC2", Filters=[], MaxResults=100)
     assert len(first["PriceList"]) == 100

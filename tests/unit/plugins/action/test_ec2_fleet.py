@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.experiments.spot.plugins.action import ec2_fleet
+from ansible_collections.experiments.spot.plugins.plugin_utils import _here
 from tests.unit.wire import Wire, xml
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -35,9 +36,8 @@ def run(make_action: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Cal
 
     def call(module: Callable[[dict[str, Any], list[str]], Any], transport: str = "local", **args: Any) -> Any:
         plugin = make_action(ec2_fleet, {"tags": TAGS, **args}, transport=transport)
-        monkeypatch.setattr(
-            plugin, "_execute_module", lambda module_args, **_k: module(module_args, plugin.shown) or {"changed": True}
-        )
+        answer = lambda _self, args, _vars: module(args, plugin.shown) or {"changed": True}  # noqa: E731
+        monkeypatch.setattr(_here.ActionHere, "answer", answer)
         result = plugin.run(task_vars={})
         result["shown"] = plugin.shown
         return result

@@ -201,7 +201,7 @@ def test_aws_is_asked_about_an_instance_that_does_not_answer(world, kind, retry,
     watcher = world.watcher((0, RUNNING), (10, LostConnection("no route")), (100, RUNNING), (110, DONE))
     result = answer(watcher, watcher.run(), False)
     assert result["state"] == (state or "succeeded")
-    assert world.clock.time < 30 if state else world.clock.time >= 110
+    assert world.clock.time < 12 if state else world.clock.time >= 110
     assert world.asked == 1 if state else world.asked > 1
 
 

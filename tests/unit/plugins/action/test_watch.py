@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from ansible.errors import AnsibleActionFail
+from botocore.exceptions import EndpointConnectionError
 
 from ansible_collections.experiments.spot.plugins.action import watch
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock
+from tests.unit.plugins.module_utils._experiment.wire import Aws, aws  # noqa: F401
 
 
 class NoWait(Clock):
@@ -101,13 +103,15 @@ def test_runs_until_nothing_is_lost_any_more(make_action: Any, monkeypatch: pyte
 
 def test_losses_are_looked_for_where_the_experiment_is(make_action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A profile may name several regions; the plan says which one it is"""
-    gone = {"instances": [{"kind": "alive"}]}
-    action, asked = plugin(make_action, monkeypatch, [recovery("nothing", 1), gone, recovery("stop", 1)])
+    regions: list[Any] = []
+    action, _asked = plugin(make_action, monkeypatch, [recovery("nothing", 1), recovery("stop", 1)])
     monkeypatch.setattr(watch.Runs, "guard", lambda self: None)
     monkeypatch.setattr(watch.Runs, "run", lambda self, argv: 0)
+    monkeypatch.setattr(watch, "ec2_client", lambda _name, args: (regions.append(args["region"]), ""))
+    monkeypatch.setattr(watch, "Look", lambda *_args: lambda: False)
     action._task.args["region"] = "us-east-1"
     assert action.run(task_vars={})["msg"] == "why"
-    assert [args["region"] for name, args in asked if name == watch.ENDS] == ["us-west-2"]
+    assert regions == ["us-west-2"]
 
 
 def test_aws_out_of_reach_is_asked_again(make_action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +126,61 @@ def test_problems_of_the_profile_are_told_at_once(make_action: Any, monkeypatch:
     with pytest.raises(AnsibleActionFail, match="max_price"):
         action._ask(watch.PLAN, {"experiment": "x"}, NoWait(), {})
     assert len(asked) == 1
+
+
+@pytest.fixture
+def look(aws: Aws) -> watch.Look:  # noqa: F811
+    for _number in range(2):
+        aws.instance()
+    aws.forget_calls()
+    return watch.Look(aws.ec2, "lab", 2)
+
+
+def test_a_look_is_one_describe(aws: Aws, look: watch.Look) -> None:  # noqa: F811
+    assert all(look() for _number in range(8))
+    assert aws.calls() == ["DescribeInstances", *["DescribeSpotInstanceRequests"] * 3] * 2
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_an_instance_that_ended_is_missed_by_either_question(aws: Aws, look: watch.Look, looks: int) -> None:  # noqa: F811
+    assert all(look() for _number in range(looks))
+    aws.ec2.terminate_instances(InstanceIds=[aws.instances()[0]["InstanceId"]])
+    assert not look()
+
+
+def test_an_instance_that_is_marked_is_missed(aws: Aws, look: watch.Look) -> None:  # noqa: F811
+    assert look()
+    aws.control("interrupt", instance_id=aws.instances()[0]["InstanceId"], notice=120)
+    assert not look()
+
+
+def test_without_the_permission_for_requests_the_instances_are_asked(aws: Aws, look: watch.Look) -> None:  # noqa: F811
+    aws.deny("DescribeSpotInstanceRequests")
+    assert all(look() for _number in range(4))
+    assert aws.calls().count("DescribeSpotInstanceRequests") == 1
+    aws.ec2.terminate_instances(InstanceIds=[aws.instances()[0]["InstanceId"]])
+    assert not look()
+
+
+def test_aws_out_of_reach_for_one_look_is_told_and_asked_again(
+    make_action: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = watch.ApiError("ec2:DescribeInstances", EndpointConnectionError(endpoint_url="https://ec2"))
+    answers: list[Any] = [error, True, error, False]
+
+    def asked(_self: watch.Look) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return bool(answer)
+
+    monkeypatch.setattr(watch.Look, "__call__", asked)
+    monkeypatch.setattr(watch, "ec2_client", lambda _name, _params: (None, ""))
+    action, _asked = plugin(make_action, monkeypatch, [])
+    args = {**action._task.args, "aws_profile": None, "poll": 30.0}
+    action._wait_for_a_loss(args, NoWait())
+    assert answers == []
+    assert ["asking again in 30 s" in line for line in action.shown] == [True, True]
 
 
 def test_check_mode_is_refused(make_action: Any) -> None:

@@ -469,11 +469,12 @@ def test_on_demand_request(run: Module, wire: Wire) -> None:
 TWO = instances(("i-1", "g5.xlarge", "us-east-1a"), ("i-2", "g5.xlarge", "us-east-1a"))
 
 
-def tagged(wire: Wire) -> list[tuple[str, str, str]]:
-    return [(call["ResourceId.1"], call["Tag.1.Key"], call["Tag.1.Value"]) for call in wire.of("CreateTags")]
+def tagged(wire: Wire) -> list[tuple[str, str, str, str]]:
+    names = ("ResourceId.1", "ResourceId.2", "Tag.1.Key", "Tag.1.Value")
+    return [tuple(call[name] for name in names) for call in wire.of("CreateTags")]  # type: ignore[misc]
 
 
-def test_instances_are_numbered_each_with_one_call(run: Module, wire: Wire, clock: FakeClock) -> None:
+def test_instances_are_numbered_all_with_one_call(run: Module, wire: Wire, clock: FakeClock) -> None:
     wire.script("DescribeInstances", NOTHING, TWO)
     wire.script("CreateFleet", fleet("i-1", "i-2"))
     wire.script("CreateTags", error("InvalidInstanceID.NotFound"), xml("<return>true</return>"))
@@ -481,8 +482,7 @@ def test_instances_are_numbered_each_with_one_call(run: Module, wire: Wire, cloc
     result = run(target_capacity=2, index_tag="spot:rank", diff=True, **PRESENT)
 
     # One of them was not known yet at first.
-    assert set(tagged(wire)) == {("i-1", "spot:rank", "0"), ("i-2", "spot:rank", "1")}
-    assert len(tagged(wire)) == 3
+    assert tagged(wire) == [("i-1", "i-2", "spot:rank", "0=i-1.i-2")] * 2
     assert clock.slept == [1]
     assert [item["rank"] for item in result["fleet"]["instances"]] == [0, 1]
     assert result["diff"]["after"]["instances"][1] == "i-2 g5.xlarge us-east-1a rank 1"
@@ -522,8 +522,88 @@ def test_missing_numbers_are_predicted_then_written_though_nothing_is_launched(r
 
     assert predicted == result
     assert result["changed"] is True
-    assert len(wire.of("CreateTags")) == 2
+    assert len(wire.of("CreateTags")) == 1
     assert wire.of("CreateFleet") == []
+
+
+def test_a_launch_looks_once_before_and_once_after(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", NOTHING, ONE)
+    wire.script("CreateFleet", fleet("i-1"))
+    run(**PRESENT)
+    assert [action for action, _params in wire.calls] == ["DescribeInstances", "CreateFleet", "DescribeInstances"]
+
+
+def test_what_the_caller_has_just_seen_is_not_looked_at_again(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", ONE)
+    wire.script("CreateFleet", fleet("i-1"))
+    result = run(assume_absent=True, **PRESENT)
+    assert [action for action, _params in wire.calls] == ["CreateFleet", "DescribeInstances"]
+    assert result["fleet"]["launched"] == ["i-1"]
+
+
+def test_what_was_launched_first_counts_though_its_tags_lag_behind(run: Module, wire: Wire) -> None:
+    """Two requests, a base and Spot; after the second the first instance is shown by its id alone."""
+    one, two = instances(("i-1", "g5.xlarge", "us-east-1a")), instances(("i-2", "g5.xlarge", "us-east-1a"))
+    wire.script("DescribeInstances", NOTHING, NOTHING, one, two, two, one)
+    wire.script("CreateFleet", fleet("i-1"), fleet("i-2"))
+    result = run(target_capacity=2, on_demand_target_capacity=1, **PRESENT)
+    assert [item["instance_id"] for item in result["fleet"]["instances"]] == ["i-2", "i-1"]
+    assert len(wire.of("CreateFleet")) == 2
+
+
+def test_check_mode_looks_whatever_the_caller_has_seen(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", ONE)
+    assert run(check=True, assume_absent=True, **PRESENT)["changed"] is False
+
+
+def test_what_another_run_has_launched_meanwhile_is_found_right_after_and_ours_taken_back(
+    run: Module, wire: Wire
+) -> None:
+    wire.script("DescribeInstances", TWO)
+    wire.script("CreateFleet", fleet("i-2"))
+    result = run(assume_absent=True, **PRESENT)
+    assert [item["instance_id"] for item in result["fleet"]["instances"]] == ["i-1"]
+    assert [call["InstanceId.1"] for call in wire.of("TerminateInstances")] == ["i-2"]
+
+
+TEMPLATE = {"name": "spot-mnist-1", "version": "1", "data": {"ImageId": "ami-1", "SecurityGroupIds": ["sg-1"]}}
+EXISTS = error("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+
+
+@pytest.mark.parametrize("answer", [xml("<launchTemplate/>"), EXISTS])
+def test_template_is_made_where_capacity_is_missing_or_that_of_another_run_used(
+    run: Module, wire: Wire, answer: Reply
+) -> None:
+    wire.script("DescribeInstances", NOTHING, ONE)
+    wire.script("CreateLaunchTemplate", answer)
+    wire.script("CreateFleet", fleet("i-1"))
+    result = run(**{**PRESENT, "launch_template": TEMPLATE})
+    assert result["fleet"]["launched"] == ["i-1"]
+    (made,) = wire.of("CreateLaunchTemplate")
+    assert (made["LaunchTemplateName"], made["LaunchTemplateData.ImageId"]) == ("spot-mnist-1", "ami-1")
+    assert made["TagSpecification.1.ResourceType"] == "launch-template"
+    assert {made[f"TagSpecification.1.Tag.{place}.Key"] for place in (1, 2, 3)} == set(TAGS)
+
+
+def test_no_template_is_made_in_check_mode_or_where_nothing_is_missing(run: Module, wire: Wire) -> None:
+    run(check=True, **{**PRESENT, "launch_template": TEMPLATE})
+    wire.script("DescribeInstances", ONE)
+    run(**{**PRESENT, "launch_template": TEMPLATE})
+    assert wire.of("CreateLaunchTemplate") == []
+
+
+def test_template_that_is_refused_is_told_before_any_capacity_is_asked_for(run: Module, wire: Wire) -> None:
+    wire.script("DescribeInstances", NOTHING)
+    wire.script("CreateLaunchTemplate", error("UnauthorizedOperation", "You are not authorized", status=403))
+    result = run(**{**PRESENT, "launch_template": TEMPLATE})
+    assert "ec2:CreateLaunchTemplate is not allowed" in result["msg"]
+    assert wire.of("CreateFleet") == []
+
+
+def test_data_of_a_template_with_an_id_are_refused(run: Module, wire: Wire) -> None:
+    result = run(**{**PRESENT, "launch_template": {"id": "lt-1", "data": {"ImageId": "ami-1"}}})
+    assert "launch_template.data" in result["msg"]
+    assert wire.calls == []
 
 
 def test_scope_and_excluded_instances(run: Module, wire: Wire) -> None:

@@ -36,12 +36,18 @@ class Machine:
         self.active = "inactive"
         self.status = 0
         self.calls: list[str] = []
+        self.commands: list[list[str]] = []
+        self.image_status = 1
+        monkeypatch.setattr(job.shutil, "which", lambda name: f"/usr/bin/{name}")
         self.state_dir = root / "data/exp"
 
     def run(self, argv: list[str]) -> tuple[int, str, str]:
         if argv[:2] == ["systemctl", "show"]:
             return 0, f"ActiveState={self.active}\nExecMainStatus={self.status}\nNeedDaemonReload=no\n", ""
         self.calls.append(" ".join(argv[1:2]) if argv[0] == "systemctl" else argv[0])
+        if argv[0] in ("docker", "systemd-run"):
+            self.commands.append(argv)
+            return 0 if argv[0] == "systemd-run" else self.image_status, "", ""
         if argv[0] == "journalctl":
             return 0, "one\ntwo\n", ""
         if argv[1] in ("start", "stop"):
@@ -73,12 +79,37 @@ class Machine:
         }
         module: Any = type("Module", (), {"params": params, "check_mode": check_mode})()
         self.calls.clear()
-        return job.start(module, self.run) if state == "started" else job.stop(module, self.run)
+        act = {"prepared": job.prepare, "started": job.start}.get(state, job.stop)
+        return act(module, self.run)
 
 
 @pytest.fixture()
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine(tmp_path, monkeypatch)
+
+
+def test_prepared_lets_the_image_come_in_the_background(machine: Machine) -> None:
+    predicted = machine.do("prepared", check_mode=True)
+    assert machine.calls == ["docker"]
+    done = machine.do("prepared")
+    assert done == predicted
+    assert (done["changed"], done["action"], done["unit_active"]) == (True, "pull", False)
+    assert machine.commands[-1] == [
+        "systemd-run", "--unit", "experiments-spot-pull.service", "--collect", "--quiet",
+        "docker", "pull", "--quiet", "img:1",
+    ]  # fmt: skip
+    assert not list(machine.root.iterdir())
+
+
+@pytest.mark.parametrize("why", ["the image is there", "the job runs", "no docker"])
+def test_prepared_leaves_alone_what_needs_nothing(machine: Machine, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine.image_status = 0 if why == "the image is there" else 1
+    machine.active = "active" if why == "the job runs" else "inactive"
+    if why == "no docker":
+        monkeypatch.setattr(job.shutil, "which", lambda _name: None)
+    done = machine.do("prepared")
+    assert (done["changed"], done["unit_active"]) == (False, why == "the job runs")
+    assert "systemd-run" not in machine.calls
 
 
 def test_first_start_writes_everything_and_the_second_nothing(machine: Machine) -> None:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from ansible_collections.experiments.spot.plugins.modules import launch_plan_info
@@ -69,8 +70,93 @@ def test_it_changes_nothing(aws: Aws, plan: Any) -> None:  # noqa: F811
 
 def test_each_call_is_made_once(aws: Aws, plan: Any) -> None:  # noqa: F811
     plan()
-    repeated = {one for one in aws.calls() if aws.calls().count(one) > 1}
-    assert repeated <= {"GetProducts"}  # one a type
+    assert sorted(aws.calls()) == sorted(set(aws.calls()))
+
+
+NEW = ["DescribeInstances", "DescribeSpotPriceHistory", "DescribeSubnets", "DescribeTags"]
+EXISTING = [
+    "DescribeKeyPairs",
+    "DescribeLaunchTemplates",
+    "DescribeSecurityGroups",
+    "DescribeSpotInstanceRequests",
+    "DescribeVolumes",
+]
+HARDLY_EVER_CHANGES = [
+    "DescribeImages",
+    "DescribeInstanceTypeOfferings",
+    "DescribeInstanceTypes",
+    "GetCallerIdentity",
+    "GetParameter",
+    "GetProducts",
+    "GetServiceQuota",
+]
+
+
+def test_calls_of_a_new_experiment_and_of_the_next_one(aws: Aws, plan: Any) -> None:  # noqa: F811
+    first = plan()
+    assert sorted(aws.calls()) == sorted(NEW + HARDLY_EVER_CHANGES)
+    aws.forget_calls()
+    second = plan()
+    assert sorted(aws.calls()) == NEW
+    assert (second.pools, second.image, second.cost, second.owner) == (
+        first.pools,
+        first.image,
+        first.cost,
+        first.owner,
+    )
+
+
+def test_calls_for_an_experiment_that_exists(aws: Aws, plan: Any) -> None:  # noqa: F811
+    plan()
+    make_access(aws)
+    aws.forget_calls()
+    plan()
+    assert sorted(aws.calls()) == sorted(NEW + EXISTING)
+
+
+def test_an_instance_whose_tag_is_not_listed_yet_is_seen(aws: Aws, plan: Any) -> None:  # noqa: F811
+    found = aws.instance()
+    aws.deny("DescribeTags")
+    done = plan()
+    assert [one["instance_id"] for one in done.instances] == [found]
+    assert any("ec2:DescribeTags" in note for note in done.notes)
+
+
+def test_nothing_is_kept_when_the_caller_says_so(aws: Aws, plan: Any) -> None:  # noqa: F811
+    for _run in range(2):
+        aws.forget_calls()
+        plan({"cache": False})
+        assert sorted(aws.calls()) == sorted(NEW + HARDLY_EVER_CHANGES)
+
+
+def test_what_is_kept_is_asked_again_before_it_is_held_against_a_launch(aws: Aws, plan: Any) -> None:  # noqa: F811
+    aws.app.world.quota.update({"Standard": 0})
+    assert "L-34B43A08 0 vCPUs" in plan().msg
+    aws.app.world.quota.update({"Standard": 64})
+    assert plan().rc == 0
+    aws.forget_calls()
+    assert plan().rc == 0
+    assert sorted(aws.calls()) == NEW
+
+
+def test_other_credentials_are_other_answers(aws: Aws, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    plan()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONG0WRONG0WRONG")
+    assert "credentials" in plan().msg
+
+
+def test_a_parameter_of_the_user_is_asked_every_time(aws: Aws, plan: Any) -> None:  # noqa: F811
+    boto3.client("ssm", region_name="us-east-1").put_parameter(Name="/mine/image", Value=aws.image(), Type="String")
+    for _run in range(2):
+        aws.forget_calls()
+        assert plan(image={"ssm_parameter": "/mine/image"}).rc == 0
+        assert "GetParameter" in aws.calls()
+
+
+def test_zones_are_asked_only_when_a_subnet_does_not_show_them(aws: Aws, plan: Any) -> None:  # noqa: F811
+    assert plan(capacity={"zones": ["us-east-1a"]}).rc == 0
+    assert "DescribeAvailabilityZones" not in aws.calls()
+    assert "capacity.zones: us-east-1z is no zone" in plan(capacity={"zones": ["us-east-1z"]}).msg
 
 
 def test_template_data_are_what_aws_takes(aws: Aws, plan: Any) -> None:  # noqa: F811
@@ -182,6 +268,7 @@ def test_a_permission_that_is_not_needed(aws: Aws, plan: Any, action: str) -> No
     ["ec2:DescribeImages", "ec2:DescribeInstances", "ssm:GetParameter", "ec2:DescribeLaunchTemplates"],
 )
 def test_a_permission_that_is_needed_is_named(aws: Aws, plan: Any, action: str) -> None:  # noqa: F811
+    make_access(aws)
     aws.deny(action.split(":")[1])
     done = plan()
     assert done.rc == 1
@@ -193,7 +280,7 @@ def test_a_permission_that_is_needed_is_named(aws: Aws, plan: Any, action: str) 
 def test_all_missing_permissions_are_named_at_once(aws: Aws, plan: Any) -> None:  # noqa: F811
     for action in ("DescribeImages", "DescribeVolumes"):
         aws.deny(action)
-    msg = plan().msg
+    msg = plan(volumes=[volume_of_profile()]).msg
     assert "ec2:DescribeImages" in msg
     assert "ec2:DescribeVolumes" in msg
 

@@ -41,7 +41,6 @@ def test_prices_of_now(aws: Aws, info: Any) -> None:  # noqa: F811
         "DescribeAvailabilityZones",
         "DescribeSpotPriceHistory",
         "GetProducts",
-        "GetProducts",
     ]
 
 

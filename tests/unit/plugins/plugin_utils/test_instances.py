@@ -74,6 +74,7 @@ class Cloud:
         self.states: dict[str, list[tuple[float, dict[str, Any] | None]]] = {ID1: [(0, raw())]}
         self.consoles: list[tuple[float, str]] = [(0, CONSOLE)]
         self.logins: list[tuple[float, _ssh.Attempt]] = [(0, READY)]
+        self.answers: list[tuple[float, bool]] = [(0, True)]
         self.scanned: list[Any] = []
         self.problem: str | None = None
         self.calls: list[str] = []
@@ -91,6 +92,10 @@ class Cloud:
     def console(self, instance_id: str) -> str:
         self.calls.append("console")
         return self.at(self.consoles)
+
+    def knock(self, view: Any) -> bool:
+        self.calls.append("knock")
+        return self.at(self.answers)
 
     def scan(self, view: Any) -> list[Any]:
         self.calls.append("scan")
@@ -142,7 +147,7 @@ def world(tmp_path):
 def test_first_contact_takes_the_key_from_the_console(world):
     (watched,) = world.wait()
     assert (watched.done, watched.error, watched.verified) == (True, "", "console")
-    assert world.cloud.calls == ["describe", "forget", "console", "login"]
+    assert world.cloud.calls == ["describe", "forget", "knock", "console", "login"]
     assert [(e.name, e.key, e.scope, e.how) for e in entries(world.known.read())] == [
         (ID1, A, "111111111111/us-east-1", "console")
     ]
@@ -150,6 +155,29 @@ def test_first_contact_takes_the_key_from_the_console(world):
     assert world.said == [
         f"[x] {ID1} t3.medium us-east-1b: ssh ready at 203.0.113.5 (host key: verified by the console) 0 s"
     ]
+
+
+def test_the_console_is_asked_once_sshd_answers_and_not_before(world):
+    world.cloud.answers = [(0, False), (12, True)]
+    (watched,) = world.wait()
+    assert watched.verified == "console"
+    assert world.cloud.calls.count("console") == 1
+    assert world.cloud.calls.count("knock") > 3
+
+
+def test_keys_that_come_after_sshd_are_asked_for_ever_more_rarely(world):
+    world.cloud.consoles = [(0, "booting"), (12, CONSOLE)]
+    world.wait()
+    assert world.cloud.calls.count("console") == 5  # after 0, 1, 3, 7 and 15 s
+    assert world.seconds < 20
+
+
+def test_behind_a_jump_host_nothing_answers_and_the_console_is_asked_all_the_same(world):
+    world.cloud.answers = [(0, False)]
+    (watched,) = world.wait()
+    assert (watched.done, watched.verified) == (True, "console")
+    assert world.cloud.calls.count("console") == 1
+    assert world.seconds >= 20
 
 
 def test_second_run_asks_no_console_and_writes_nothing(world):
@@ -291,7 +319,7 @@ def test_a_connection_that_was_opened_unverified_is_closed_before_the_next_login
     world.known.path.write_text(f"{ID1} {A.type} {A.base64}\n")
     assert "forget" not in world.cloud.calls
     world.wait()
-    assert world.cloud.calls[-4:] == ["describe", "forget", "console", "login"]
+    assert world.cloud.calls[-5:] == ["describe", "forget", "knock", "console", "login"]
 
 
 def test_keys_of_dead_instances_go_with_the_same_call(world):
@@ -340,7 +368,7 @@ def test_several_at_once(world):
         ({}, {}, None, set(), "describe"),
         ({"state": "pending", "address": "1"}, {}, None, set(), "describe"),
         ({"state": "running", "address": None}, {}, None, set(), "describe"),
-        ({"state": "running", "address": "1"}, {}, None, set(), "console"),
+        ({"state": "running", "address": "1"}, {}, None, set(), "knock"),
         ({"state": "running", "address": "1"}, {}, None, {"x"}, "scan"),
         ({"state": "running", "address": "1"}, {}, "console", set(), "login"),
         ({"state": "running", "address": "1"}, {"host_keys": "accept-new"}, None, set(), "login"),
@@ -392,6 +420,8 @@ def test_error_text_has_what_to_check_and_the_console():
 
 def test_hints_follow_the_cause():
     watched = Watched(ID1, view={"key_name": "spot-x"}, error="timed out after 1 s")
+    assert "the security group" in hints_for(watched, {})[0]
+    watched.answers = True
     assert "host_keys: accept-new" in hints_for(watched, {})[0]
     watched.error = "login refused 5 times"
     assert "spot-x" in hints_for(watched, {})[1]

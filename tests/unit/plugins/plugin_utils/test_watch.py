@@ -71,3 +71,28 @@ def test_the_command_is_the_one_that_was_typed() -> None:
     first = _watch.command("/bin/python3", typed, "/t/taken-0", resume=False)
     assert first == ["/bin/python3", *typed, "-e", "watch=false", "-e", "spot_watched=/t/taken-0"]
     assert _watch.command("/bin/python3", typed, "/t/taken-1", resume=True)[-2:] == ["-e", "spot_resume=true"]
+
+
+def instance(lifecycle: str = "spot", state: str = "running") -> dict[str, Any]:
+    return {
+        "InstanceId": "i-1",
+        "State": {"Name": state},
+        **({"InstanceLifecycle": "spot"} if lifecycle == "spot" else {}),
+    }
+
+
+def request(code: str = "fulfilled", state: str = "active") -> dict[str, Any]:
+    return {"State": state, "Status": {"Code": code}}
+
+
+def test_what_a_look_asks_for() -> None:
+    assert [_watch.question(number, 3, 3) for number in range(5)] == ["instances", *["requests"] * 3, "instances"]
+    assert [_watch.question(number, 2, 3) for number in range(4)] == ["instances", "requests"] * 2
+    assert {_watch.question(number, 0, 3) for number in range(4)} == {"instances"}
+
+
+def test_what_a_look_counts() -> None:
+    found = [instance(), instance("on-demand"), instance(state="pending"), instance(state="shutting-down")]
+    assert (_watch.alive(found), _watch.spot(found)) == (3, 2)
+    requests = [request(), request("marked-for-termination"), request("instance-terminated-by-user", "closed")]
+    assert _watch.undisturbed(requests) == 1

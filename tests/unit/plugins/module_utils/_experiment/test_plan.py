@@ -170,24 +170,45 @@ def test_instance_profile_by_arn() -> None:
     assert make({"access": {"instance_profile": arn}})["launch_template"]["data"]["IamInstanceProfile"] == {"Arn": arn}
 
 
-@pytest.mark.parametrize("kind", ["instance", "volume", "network-interface", "spot-instances-request"])
+KINDS = ["instance", "volume", "network-interface", "spot-instances-request"]
+EVERY_LAUNCH = {
+    "Name": "lab",
+    "team": "x",
+    "spot:experiment": "lab",
+    "spot:profile": "lab",
+    "spot:owner": "alice",
+    "spot:job": "train",
+    "spot:user": "admin",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_all_that_is_launched_is_tagged(kind: str) -> None:
     planned = make({"tags": {"team": "x", "spot:job": "hacked"}})
-    assert (
-        data_tags(planned, kind)
-        == planned["tags"]
-        == {
-            "Name": "lab",
-            "team": "x",
-            "spot:experiment": "lab",
-            "spot:profile": "lab",
-            "spot:owner": "alice",
-            "spot:generation": "1",
-            "spot:expires": "",
-            "spot:job": "train",
-            "spot:user": "admin",
-        }
-    )
+    assert data_tags(planned, kind) == EVERY_LAUNCH
+    assert planned["tags"] == {**EVERY_LAUNCH, "spot:generation": "1", "spot:expires": ""}
+
+
+def test_all_generations_share_a_template() -> None:
+    dead = instance("i-1", state="terminated")
+    first, second = make({}), make({}, instances=[dead])
+    assert (first["generation"], second["generation"]) == (1, 2)
+    assert first["launch_template"]["name"] == second["launch_template"]["name"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_spot_fleet_gives_instances_only_the_tags_of_the_template(kind: str) -> None:
+    planned = make({"capacity": {"iam_fleet_role": "arn:aws:iam::123456789012:role/fleet"}})
+    assert data_tags(planned, kind) == planned["tags"]
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [([], True), (["terminated", "shutting-down"], True), (["stopped"], False), (["running"], False)],
+)
+def test_vacant(states: list[str], expected: bool) -> None:
+    instances = [instance(f"i-{place}", state=state) for place, state in enumerate(states)]
+    assert make({}, instances=instances)["vacant"] is expected
 
 
 def test_tags_that_the_caller_knows() -> None:

@@ -266,8 +266,49 @@ def test_quota_must_hold_all_instances(count: int, lines: int) -> None:
     assert len(find({"capacity": {"count": count}}, quotas={"L-34B43A08": 5.0})) == lines
 
 
-def test_quota_is_the_fleets_business_where_on_demand_may_fill_in() -> None:
-    assert find({"capacity": {"on_demand": "fallback"}}, quotas={"L-34B43A08": 0.0}) == []
+def od(*ids: str) -> list[Resource]:
+    """On-Demand Instances that run."""
+    return [{**instance(name), "InstanceLifecycle": None} for name in ids]
+
+
+@pytest.mark.parametrize(
+    ("spot", "on_demand", "fits"), [(0.0, 4.0, True), (2.0, 2.0, True), (2.0, 0.0, False), (0.0, None, True)]
+)
+def test_where_on_demand_may_fill_in_both_quotas_hold_the_instances_together(
+    spot: float, on_demand: float | None, fits: bool
+) -> None:
+    quotas = {"L-34B43A08": spot, **({} if on_demand is None else {"L-1216C47A": on_demand})}
+    found = find({"capacity": {"count": 2, "on_demand": "fallback"}}, quotas=quotas)
+    assert bool(found) is not fits
+    assert all("spot and on-demand quotas" in line and "L-1216C47A 0 vCPUs" in line for line in found)
+
+
+BASE: Resource = {"capacity": {"count": 3, "on_demand": "base", "on_demand_base": 1}}
+
+
+@pytest.mark.parametrize(
+    ("spot", "on_demand", "markets"),
+    [
+        (4.0, 2.0, []),
+        (2.0, 2.0, ["spot"]),
+        (4.0, 0.0, ["on-demand"]),
+        (0.0, 0.0, ["on-demand", "spot"]),
+    ],
+)
+def test_each_quota_holds_the_part_of_its_market(spot: float, on_demand: float, markets: list[str]) -> None:
+    found = find(BASE, quotas={"L-34B43A08": spot, "L-1216C47A": on_demand})
+    assert [line.split("the ")[1].split(" quotas")[0] for line in found] == markets
+
+
+def test_what_runs_on_demand_is_not_asked_for_again() -> None:
+    assert find(BASE, quotas={"L-34B43A08": 4.0, "L-1216C47A": 0.0}, instances=od("i-1")) == []
+
+
+def test_codes_of_the_quotas_that_are_read() -> None:
+    capacity = {"instance_types": ["t3.medium", "m5.large", "g5.xlarge"], "market": "spot", "on_demand": "never"}
+    assert problems.quota_codes(capacity) == ["L-34B43A08", "L-3819A6DF"]
+    assert problems.quota_codes({**capacity, "market": "on-demand"}) == ["L-1216C47A", "L-DB2E81BA"]
+    assert len(problems.quota_codes({**capacity, "on_demand": "fallback"})) == 4
 
 
 def test_quota_of_the_market_counts() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.experiments.spot.plugins.module_utils._aws_errors import ErrorClass
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import crew, recovery
+from ansible_collections.experiments.spot.plugins.module_utils._fleet.index import tables
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.launch import launch, number
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.transformations import (
     create_fleet_request,
@@ -168,9 +169,10 @@ class Fleet:
     def number(self, numbers: Mapping[str, int]) -> dict[str, Any]:
         if self.aws.fault("killed before numbering"):
             raise Killed
-        for name, index in numbers.items():
-            tags = [tag for tag in self.aws.instances[name]["Tags"] if tag["Key"] != "spot:rank"]
-            self.aws.instances[name]["Tags"] = [*tags, {"Key": "spot:rank", "Value": str(index)}]
+        for value, names in tables(numbers).items():
+            for name in names:
+                tags = [tag for tag in self.aws.instances[name]["Tags"] if tag["Key"] != "spot:rank"]
+                self.aws.instances[name]["Tags"] = [*tags, {"Key": "spot:rank", "Value": value}]
         self.aws.check()
         return {}
 

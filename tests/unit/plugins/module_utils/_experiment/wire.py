@@ -47,15 +47,15 @@ class Aws:
         """Start counting anew."""
         self.app.world.calls.clear()
 
+    def control(self, name: str, **data: Any) -> Any:
+        """Call a control of the lab."""
+        request = urllib.request.Request(f"{self.url}/lab/{name}", data=json.dumps(data).encode())
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.loads(answer.read())
+
     def deny(self, action: str) -> None:
         """Take a permission away."""
         self.app.world.denied[action] = "*"
-
-    def control(self, name: str, **args: Any) -> Any:
-        """Set a control of the lab."""
-        request = urllib.request.Request(f"{self.url}/lab/{name}", data=json.dumps(args).encode())
-        with urllib.request.urlopen(request, timeout=5) as response:
-            return json.load(response)
 
     def interrupt(self, instance_id: str) -> None:
         """AWS takes an instance without a notice."""
@@ -84,7 +84,7 @@ class Aws:
             MinCount=1,
             MaxCount=1,
             Placement={"AvailabilityZone": zone},
-            TagSpecifications=self.tag_specification("instance"),
+            TagSpecifications=self.tag_specification("instance") + self.tag_specification("spot-instances-request"),
             InstanceMarketOptions={"MarketType": "spot"},
             **more,
         )

@@ -16,6 +16,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._fleet.index impo
     index_from,
     lowest_free,
     numbered,
+    tables,
 )
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.values import Answer, Instance, Request
 
@@ -74,6 +75,40 @@ def test_all_differ_in_the_end_whatever_the_order(items: list[tuple[str, int | N
     assert None not in numbers
     assert assign(after) == {}
     assert assign(reversed(seen)) == assign(seen)
+
+
+IDS = st.lists(st.text("0123456789abcdef", min_size=17, max_size=17).map("i-{}".format), min_size=1, unique=True)
+
+
+@given(IDS, st.data())
+def test_each_reads_its_own_number_out_of_the_value_it_was_given(ids: list[str], data: st.DataObject) -> None:
+    chosen = data.draw(st.lists(st.integers(0, 2000), min_size=len(ids), max_size=len(ids), unique=True))
+    numbers = dict(zip(ids, chosen))
+    written = {name: value for value, names in tables(numbers).items() for name in names}
+    assert all(len(value) <= 256 for value in written.values())
+    assert {name: index_from(value, name) for name, value in written.items()} == numbers
+
+
+def test_a_table_and_a_plain_number() -> None:
+    assert tables({"i-0598c7d356eba48d7": 3}) == {"3": ["i-0598c7d356eba48d7"]}
+    ids = ["i-00000000000002f9c", "i-0000000000000b01e", "i-000000000000090ac"]
+    assert tables(dict(zip(ids, (0, 1, 7)))) == {"0=2f9c.b01e 7=90ac": ids}
+
+
+def test_ends_are_as_long_as_they_must_be() -> None:
+    ids = ["i-0000000000001aaaa", "i-0000000000002aaaa"]
+    assert tables({ids[0]: 1, ids[1]: 0}) == {"0=2aaaa.1aaaa": [ids[1], ids[0]]}
+
+
+@pytest.mark.parametrize("number", [5, 20, 50])
+def test_one_call_writes_them_all(number: int) -> None:
+    ids = [f"i-{place * 0x9E3779B97F4A7C15 % 16**17:017x}" for place in range(number)]
+    assert len(tables({name: rank for rank, name in enumerate(ids)})) == 1
+
+
+@pytest.mark.parametrize("text", ["", "x", "1.5", "-1", "01", "0=", "0=zzzz", "=2f9c", "a=2f9c", "0=2f9", "2f9c"])
+def test_what_says_no_number(text: str) -> None:
+    assert index_from(text, "i-00000000000002f9d") is None
 
 
 class Tags:

@@ -1,0 +1,287 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Keeps channels going on the controller; documentation in modules/channels_watch.py."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
+
+from ansible_collections.experiments.spot.plugins.action import channel as once
+from ansible_collections.experiments.spot.plugins.action.instances_wait import AwsAndSsh, access_of, check_key
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import api, crew
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import lines as rules
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.lines import Line
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.session import Event, Host, Session
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.supervisor import (
+    BLIND_PASS_S,
+    LOCAL,
+    LocalWatch,
+    Supervisor,
+    sees_files,
+)
+from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KnownHosts
+from ansible_collections.experiments.spot.plugins.plugin_utils._instances import Settings, Waiter, Watched, view_of
+from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock, duration, is_quiet, size
+from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
+    FATAL,
+    NO_SOURCE,
+    OK,
+    WARN,
+    Report,
+    Verdict,
+    complaint,
+    verdict,
+)
+
+display = Display()
+
+SPEC: dict[str, Any] = {
+    "experiment": {"type": "str", "required": True},
+    "channels": {"type": "list", "elements": "dict", "required": True},
+    "access": {"type": "dict", "default": {}},
+    "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
+    "known_hosts_file": {"type": "path", "default": "~/.ssh/experiments.spot/known_hosts"},
+    "quiet": {"type": "bool"},
+}
+
+
+class Hosts:
+    """Where the ranks of an experiment are: one DescribeInstances and one DescribeSpotInstanceRequests a question.
+
+    Args:
+        client: of EC2.
+        args: the options of the task.
+        say: shows a line.
+    """
+
+    def __init__(self, client: Any, region: str, args: Mapping[str, Any], say: Callable[[str], None]) -> None:
+        self.client, self.region, self.say = client, region, say
+        self.experiment = args["experiment"]
+        self.access = access_of(args["access"], self.experiment)
+        self.known_hosts = KnownHosts(args["known_hosts_file"])
+        self.ports = AwsAndSsh(client, self.access, str(self.known_hosts.path))
+        self.lock = threading.Lock()
+
+    def members(self) -> dict[int, str]:
+        """The instance of each rank, those left out that AWS takes."""
+        instances = api.marked_instances(self.client, self.experiment)
+        requests = api.marked_spot_requests(self.client, self.experiment)
+        return {one["rank"]: one["instance_id"] for one in crew.crew(instances, requests)}
+
+    def reach(self, instance_ids: list[str]) -> list[Watched]:
+        """Waits until instances let us in, their host keys verified as by a launch.
+
+        Raises:
+            RuntimeError: one does not; with why.
+        """
+        settings = Settings(
+            "ssh", self.access["wait"], self.access["address"], self.access["host_keys"], f"[{self.experiment}] "
+        )
+        with ThreadPoolExecutor(len(instance_ids)) as executor:
+            waiter = Waiter(settings, self.ports, self.known_hosts, say=self.say, executor=executor, region=self.region)
+            fleet = waiter.run(instance_ids)
+        failed = [f"{one.instance_id}: {one.error}" for one in fleet if one.error]
+        if failed:
+            raise RuntimeError("; ".join(failed))
+        return fleet
+
+    def all(self) -> dict[int, Host]:
+        """All hosts of the experiment by rank; they let us in."""
+        members = self.members()
+        if not members:
+            return {}
+        views = {one.instance_id: one.view for one in self.reach(sorted(members.values()))}
+        return {rank: Host(name, self.ports.target(views[name])) for rank, name in members.items()}
+
+    def find(self, rank: int, known: str) -> Host | None:
+        """Where a rank is now; one that is where it was is only described, one that moved is waited for."""
+        with self.lock:  # the hosts of one experiment are lost together, and one question serves the next
+            name = self.members().get(rank)
+        if name is None:
+            return None
+        if name != known:
+            return Host(name, self.ports.target(self.reach([name])[0].view))
+        view: dict[str, Any] = next((view_of(raw, self.access["address"]) for raw in self.ports.describe([name])), {})
+        # A stop and a start change its address.
+        return Host(name, self.ports.target(view)) if view.get("address") else None
+
+
+class Moves:
+    """Runs one channel on one host once, and shows what it moved."""
+
+    def __init__(self, channels: list[dict[str, Any]], count: int, say: Callable[[str], None], quiet: bool) -> None:
+        self.channels, self.count, self.say, self.quiet = channels, count, say, quiet
+
+    def transfer(self, line: Line) -> Any:
+        """The transfer of a line."""
+        channel = self.channels[line.channel]
+        wanted = {**{name: spec.get("default") for name, spec in once.SPEC.items()}, **channel}
+        compress = once.compression(wanted["compress"])
+        return once.transfer_of({**wanted, "rank": line.rank, "count": self.count}, compress, False)
+
+    def __call__(self, line: Line, host: Host) -> tuple[Verdict, Report]:
+        """See `supervisor.Move`."""
+        clock = Clock()
+        transfer = self.transfer(line)
+        problems = once.path_problems(transfer)
+        if problems:
+            return Verdict(FATAL, "; ".join(problems)), Report()
+        if transfer.direction == "in":
+            once.make_local_directory(transfer)
+        started = clock.now()
+        label = f"{line.name}, rank {line.rank}"
+        shown = once.Shown(label, clock, (lambda _line: None) if self.quiet else self.say)
+        report, finished = once.run_rsync(transfer, host.target, shown)
+        end = verdict(finished.code, finished.stderr)
+        if transfer.direction == "in" and end.text == NO_SOURCE:
+            return Verdict(rules.ABSENT, "nothing is there yet"), report
+        if end.kind not in (OK, WARN):
+            return Verdict(end.kind, f"{end.text} ({complaint(finished.stderr)})"), report
+        if report.files and not self.quiet:
+            took = duration(clock.now() - started)
+            self.say(f"{label}: {report.files} files, {size(report.bytes)} in {took}{first_names(report)}")
+        return end, report
+
+
+def first_names(report: Report, limit: int = 3) -> str:
+    """The first files that were moved, for a line."""
+    names = [change.path for change in report.changes if not change.path.endswith("/")]
+    more = ", …" if len(names) > limit else ""
+    return f" ({', '.join(names[:limit])}{more})" if names else ""
+
+
+def name_of(channel: Mapping[str, Any]) -> str:
+    """How a channel is called: by its name, else by what it does."""
+    arrow = "→" if channel["direction"] == "out" else "←"
+    return str(
+        channel.get("name") or f"{channel['direction']} {channel['local_path']} {arrow} {channel['remote_path']}"
+    )
+
+
+def lines_of(channels: list[dict[str, Any]], ranks: list[int]) -> list[Line]:
+    """A line for each channel and each of its hosts."""
+    every = rules.FULL_PASS_S if sees_files() else BLIND_PASS_S
+    return [
+        Line(
+            number,
+            rank,
+            name_of(channel),
+            delay=float(channel.get("delay") or 1.0),
+            every=every if channel["direction"] == "out" else rules.FULL_PASS_S,
+        )
+        for number, channel in enumerate(channels)
+        for rank in ranks
+    ]
+
+
+class Signals:
+    """Ctrl-C and SIGTERM: the first ends after the transfers in hand, the second at once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.stop, self.say = threading.Event(), say
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.on_signal)
+
+    def on_signal(self, _number: int, _frame: Any) -> None:
+        """Takes one."""
+        if self.stop.is_set():
+            os._exit(1)
+        self.stop.set()
+
+
+class ActionModule(ActionBase):
+    """Keeps channels going."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Does the work; see the documentation of the module."""
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec({**aws_argument_spec(), **SPEC})
+        if self._task.check_mode:
+            raise AnsibleActionFail(
+                "nothing is kept going in check mode; leave out -e continuous=true to see what differs"
+            )
+        if not args["channels"]:
+            raise AnsibleActionFail("the profile has no channels; nothing to keep going")
+        quiet = is_quiet(args["quiet"], os.environ)
+        label = f"[{args['experiment']}] "
+
+        def say(text: str) -> None:
+            display.display(text if text.startswith(label) else label + text)
+
+        signals = Signals(say)
+        client, region = ec2_client("experiments.spot.channels_watch", args)
+        hosts = Hosts(client, region, args, say)
+        check_key(hosts.access["private_key_file"])
+        found = self._all(hosts)
+        supervisor = supervise(args["channels"], hosts, found, Moves(args["channels"], len(found), say, quiet), signals)
+        say(f"{len(supervisor.lines)} channels keep going; Ctrl-C ends after the transfer in hand")
+        if not sees_files():
+            say(f"the Python library watchfiles is missing here: looking for changes every {BLIND_PASS_S:.0f} s")
+        supervisor.run()
+        answer = outcome(supervisor)
+        display.display(json.dumps(answer["lines"]) if args["format"] == "json" else rules.table(answer["lines"]))
+        return {**result, **answer}
+
+    @staticmethod
+    def _all(hosts: Hosts) -> dict[int, Host]:
+        try:
+            found = hosts.all()
+        except (api.ApiError, RuntimeError) as error:
+            raise AnsibleActionFail(str(error)) from None
+        if not found:
+            raise AnsibleActionFail(f"experiment {hosts.experiment} has no running instance; launch it first")
+        return found
+
+
+def supervise(
+    channels: list[dict[str, Any]], hosts: Hosts, found: dict[int, Host], moves: Moves, signals: Signals
+) -> Supervisor:
+    """The supervisor with its sessions and watches."""
+    sessions: dict[int, Session] = {}
+    watches: dict[int, LocalWatch] = {}
+    lines = lines_of(channels, sorted(found))
+    supervisor = Supervisor(lines, sessions, watches, move=moves, say=moves.say, stop=signals.stop)
+    inbound = [number for number, one in enumerate(channels) if one["direction"] == "in"]
+    for rank, host in sorted(found.items()):
+        paths = [(str(channels[number]["remote_path"]), bool(channels[number].get("recursive"))) for number in inbound]
+        supervisor.inbound[rank] = inbound
+        sessions[rank] = Session(rank, host, paths, tell=supervisor.events.put, find=hosts.find)
+    for number, one in enumerate(channels):
+        path = once.absolute(str(one["local_path"]))
+        if one["direction"] == "out" and sees_files() and os.path.exists(path):
+            event = Event(-1, LOCAL, (number,))
+            tell = supervisor.events.put
+            watches[number] = LocalWatch(path, bool(one.get("recursive")), functools.partial(tell, event))
+    return supervisor
+
+
+def outcome(supervisor: Supervisor) -> dict[str, Any]:
+    """The result of the task: a row a line; failed when a line has stopped."""
+    now = supervisor.clock.now()
+    rows = [rules.row(line, now, line.rank in supervisor.up) for line in supervisor.lines]
+    stopped = [line for line in supervisor.lines if line.state == rules.STOPPED]
+    answer: dict[str, Any] = {
+        "changed": any(line.files for line in supervisor.lines),
+        "lines": rows,
+    }
+    if stopped:
+        answer["failed"] = True
+        answer["msg"] = "; ".join(f"{line.name}, rank {line.rank}: {line.reason}" for line in stopped)
+    return answer

@@ -1,0 +1,156 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Says when something below given paths changes. Runs on an instance, sent there as text; standard library only.
+
+Writes lines to its output: ``ready``, ``changed 0 2`` (numbers of the paths), ``blind TEXT`` (changes below some paths
+cannot be seen), and ``alive`` now and then, so that a dead connection is noticed on both sides.
+Source: inotify(7). What another machine writes to a network file system is not seen; the caller looks through
+everything now and then anyway.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import glob
+import json
+import os
+import select
+import struct
+import sys
+import time
+
+ALIVE_S = 3.0
+# So long after the first sign of a change the next signs are put together with it.
+GATHER_S = 0.1
+
+MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
+MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
+OVERFLOW, IGNORED, EXCL_UNLINK, IS_DIR = 0x4000, 0x8000, 0x4000000, 0x40000000
+MASK = MODIFY | ATTRIB | CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | EXCL_UNLINK
+NEW_TREE = MOVED_TO | CREATE
+LEFT_OUT = (".rsync-partial", "lost+found")
+HEAD = struct.Struct("iIII")
+
+
+def root_of(path: str) -> str:
+    """The directory or file that a path of a channel means; of one with wildcards the part before them."""
+    plain = os.path.expanduser(path)
+    plain = plain if os.path.isabs(plain) else os.path.join(os.path.expanduser("~"), plain)
+    while glob.has_magic(plain):
+        plain = os.path.dirname(plain)
+    return plain.rstrip("/") or "/"
+
+
+class Watcher:
+    """Watches of inotify for all paths; a path that does not exist yet is waited for at its nearest parent."""
+
+    def __init__(self, paths: list[str], recursive: list[bool]) -> None:
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = self.libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "inotify is not to be had")
+        self.roots = [root_of(path) for path in paths]
+        self.recursive = recursive
+        self.watched: dict[int, tuple[str, set[int]]] = {}
+        self.waiting: set[int] = set()
+        self.blind = ""
+        for number in range(len(paths)):
+            self.look(number)
+
+    def add(self, path: str, number: int) -> bool:
+        """Watch one directory or file; says whether it is there."""
+        wd = self.libc.inotify_add_watch(self.fd, os.fsencode(path), MASK)
+        if wd < 0:
+            code = ctypes.get_errno()
+            if code not in (errno.ENOENT, errno.ENOTDIR):
+                self.blind = f"{path}: {os.strerror(code)}"
+            return False
+        self.watched.setdefault(wd, (path, set()))[1].add(number)
+        return True
+
+    def look(self, number: int) -> None:
+        """Watch all of a path, or what will tell that it has come."""
+        root = self.roots[number]
+        self.waiting.discard(number)
+        if self.add(root, number):
+            self.descend(root, number)
+            return
+        self.waiting.add(number)
+        while not self.add(os.path.dirname(root), number) and root != "/":
+            root = os.path.dirname(root)
+
+    def descend(self, path: str, number: int) -> None:
+        """Watch the directories below one."""
+        if not self.recursive[number]:
+            return
+        for folder, names, _files in os.walk(path):
+            names[:] = [name for name in names if name not in LEFT_OUT]
+            for name in names:
+                self.add(os.path.join(folder, name), number)
+
+    def events(self) -> set[int]:
+        """The numbers of the paths that changed, of all events that wait."""
+        changed: set[int] = set()
+        while True:
+            try:
+                data = os.read(self.fd, 65536)
+            except BlockingIOError:
+                return changed
+            place = 0
+            while place < len(data):
+                wd, mask, _cookie, length = HEAD.unpack_from(data, place)
+                name = data[place + HEAD.size : place + HEAD.size + length].rstrip(b"\0")
+                place += HEAD.size + length
+                changed |= self.event(wd, mask, os.fsdecode(name))
+
+    def event(self, wd: int, mask: int, name: str) -> set[int]:
+        """Take one event; the numbers of the paths that it concerns."""
+        if mask & OVERFLOW:
+            for number in range(len(self.roots)):
+                self.look(number)
+            return set(range(len(self.roots)))
+        path, numbers = self.watched.get(wd, ("", set()))
+        if name in LEFT_OUT:
+            return set()
+        if mask & IGNORED:
+            self.watched.pop(wd, None)
+        for number in list(numbers):
+            if number in self.waiting or (mask & IGNORED and path == self.roots[number]):
+                self.look(number)
+            elif mask & IS_DIR and mask & NEW_TREE and self.recursive[number]:
+                self.add(os.path.join(path, name), number)
+                self.descend(os.path.join(path, name), number)
+        return set(numbers)
+
+
+def say(text: str) -> None:
+    """One line, at once; the end of the reader is our end."""
+    try:
+        os.write(1, f"{text}\n".encode())
+    except OSError:
+        os._exit(0)
+
+
+def watch(paths: list[str], recursive: list[bool]) -> None:
+    """Tell changes until nobody listens any more."""
+    watcher = Watcher(paths, recursive)
+    say("ready")
+    told = ""
+    while True:
+        if watcher.blind != told:
+            told = watcher.blind
+            say(f"blind {told}")
+        if not select.select([watcher.fd], [], [], ALIVE_S)[0]:
+            say("alive")
+            continue
+        time.sleep(GATHER_S)
+        changed = watcher.events()
+        if changed:
+            say("changed " + " ".join(map(str, sorted(changed))))
+
+
+if __name__ == "__main__":
+    arguments = json.loads(sys.argv[1])
+    watch(arguments["paths"], arguments["recursive"])

@@ -1,0 +1,114 @@
+"""Channels that keep going: through a cut of the network and into the next generation, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from .conftest import User
+
+pytestmark = pytest.mark.lab
+
+T = TypeVar("T")
+PROFILE = """
+extends: lab
+channels:
+  - {direction: out, local_path: ../code/, remote_path: ~/code/, recursive: true, delay: 0.5}
+  - {direction: in, local_path: back/, remote_path: ~/results/, recursive: true, delay: 0.5}
+volumes: []
+job: null
+runtime: {docker: false}
+"""
+
+
+def until(what: Callable[[], T], seconds: float = 90) -> T:
+    """The first answer that is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(subprocess.CalledProcessError, subprocess.TimeoutExpired, FileNotFoundError):
+            if found := what():
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"it did not come within {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def kept(user: User) -> Iterator[tuple[User, Path]]:
+    (user.folder / "profiles/kept.yml").write_text(PROFILE)
+    (user.folder / "code").mkdir(exist_ok=True)
+    (user.folder / "code/first").write_text("1")
+    user.play("launch", "-e", "profile=kept")
+    yield user, user.folder / "kept.log"
+    user.play("close", "-e", "profile=kept")
+
+
+@contextlib.contextmanager
+def cut(address: str) -> Iterator[None]:
+    """No packet reaches the address."""
+    rules = [("OUTPUT", "-d", address, "-j", "DROP"), ("FORWARD", "-d", address, "-j", "DROP")]
+    for rule in rules:
+        subprocess.run(["iptables", "-I", *rule], check=True)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run(["iptables", "-D", *rule], check=True)
+
+
+def test_channels_keep_going_through_a_cut_and_a_new_generation(kept: tuple[User, Path]) -> None:
+    user, log = kept
+    process = user.start("sync", "-e", "profile=kept", "-e", "continuous=true", output=log)
+    try:
+        until(lambda: "keep going" in log.read_text())
+        (first,) = user.alive("kept")
+        told = user.client().describe_instances(InstanceIds=[first])["Reservations"][0]["Instances"][0]
+
+        (user.folder / "code/sec ond\n").write_text("2")
+        until(lambda: user.ssh(first, "kept", "cat code/sec*") == "2")
+        user.ssh(first, "kept", "mkdir -p results/deep && echo a > results/deep/er")
+        until(lambda: (user.folder / "back/deep/er").read_text() == "a\n")
+
+        with cut(told["PublicIpAddress"]):
+            (user.folder / "code/third").write_text("3")
+            until(lambda: "no connection" in log.read_text())
+        until(lambda: user.ssh(first, "kept", "cat code/third") == "3")
+
+        user.control("interrupt", instance_id=first, notice=0)
+        user.play("resume", "-e", "profile=kept")
+        (second,) = user.alive("kept")
+        until(lambda: f"rank 0: is {second} now" in log.read_text())
+        (user.folder / "code/fourth").write_text("4")
+        until(lambda: user.ssh(second, "kept", "cat code/third code/fourth") == "34")
+
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()
+    text = log.read_text()
+    assert re.search(r"out \S+/code/ .* ok ", text) and "Traceback" not in text, text
+    assert "Interrupted" not in text and "Ending after the transfers in hand" in text
+
+
+def test_a_channel_that_cannot_work_stops_and_fails_the_play_and_the_others_go_on(kept: tuple[User, Path]) -> None:
+    user, log = kept
+    (instance,) = user.alive("kept")
+    user.ssh(instance, "kept", "mkdir -p results; echo b > results/late; sudo chown root code; sudo chmod 700 code")
+    process = user.start("sync", "-e", "profile=kept", "-e", "continuous=true", output=log)
+    try:
+        until(lambda: "rank 0: stopped: the login user may not" in log.read_text())
+        until(lambda: (user.folder / "back/late").read_text() == "b\n")
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(60) != 0, log.read_text()
+    finally:
+        process.kill()
+        user.ssh(instance, "kept", "sudo chown admin code && chmod 755 code")
+    assert re.search(r"in \S+/back/ .* ok ", log.read_text()), log.read_text()

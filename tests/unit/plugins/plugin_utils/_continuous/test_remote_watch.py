@@ -1,0 +1,125 @@
+"""The program that runs on an instance, as a process of its own on real directories."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import remote_watch
+
+
+class Running:
+    """The program as an instance runs it: its text as an argument, paths as JSON."""
+
+    def __init__(self, *paths: str, recursive: bool = True) -> None:
+        given = json.dumps({"paths": list(paths), "recursive": [recursive] * len(paths)})
+        source = Path(remote_watch.__file__).read_text()
+        self.process = subprocess.Popen([sys.executable, "-c", source, given], stdout=subprocess.PIPE)
+        self.rest = b""
+        assert self.line() == "ready"
+
+    def line(self, seconds: float = 20.0) -> str:
+        """The next line."""
+        assert self.process.stdout
+        while b"\n" not in self.rest:
+            assert select.select([self.process.stdout], [], [], seconds)[0], "it says nothing"
+            self.rest += os.read(self.process.stdout.fileno(), 4096)
+        line, _end, self.rest = self.rest.partition(b"\n")
+        return line.decode()
+
+    def change(self) -> str:
+        """The next line that is more than a sign of life."""
+        while (line := self.line()) == "alive":
+            pass
+        return line
+
+    def quiet(self) -> None:
+        """Nothing but a sign of life comes; takes some seconds."""
+        assert self.line() == "alive"
+
+
+@pytest.fixture
+def started() -> Iterator[list[Running]]:
+    made: list[Running] = []
+    yield made
+    for one in made:
+        one.process.kill()
+        one.process.wait()
+        assert one.process.stdout
+        one.process.stdout.close()
+
+
+def test_changes_are_told_by_the_number_of_their_path(tmp_path: Path, started: list[Running]) -> None:
+    for name in ("a", "b/deep/er"):
+        (tmp_path / name).mkdir(parents=True)
+    running = Running(f"{tmp_path}/a/", f"{tmp_path}/b")
+    started.append(running)
+    (tmp_path / "b/deep/er/x y\n").write_text("1")
+    assert running.change() == "changed 1"
+    (tmp_path / "a/new").write_text("1")
+    assert running.change() == "changed 0"
+    os.remove(tmp_path / "a/new")
+    assert running.change() == "changed 0"
+
+
+def test_new_directories_are_seen_into(tmp_path: Path, started: list[Running]) -> None:
+    running = Running(str(tmp_path))
+    started.append(running)
+    (tmp_path / "one/two").mkdir(parents=True)
+    assert running.change() == "changed 0"
+    (tmp_path / "one/two/three").write_text("1")
+    assert running.change() == "changed 0"
+
+
+def test_what_does_not_exist_yet_is_waited_for(tmp_path: Path, started: list[Running]) -> None:
+    running = Running(f"{tmp_path}/later/results/", f"{tmp_path}/later/*.csv")
+    started.append(running)
+    (tmp_path / "later").mkdir()
+    assert "0" in running.change()
+    (tmp_path / "later/results").mkdir()
+    assert "0" in running.change()
+    (tmp_path / "later/results/m.csv").write_text("1")
+    assert "0" in running.change()
+    (tmp_path / "later/n.csv").write_text("1")
+    assert "1" in running.change()
+
+
+def test_without_recursion_only_the_directory_itself_counts(tmp_path: Path, started: list[Running]) -> None:
+    (tmp_path / "deep").mkdir()
+    running = Running(str(tmp_path), recursive=False)
+    started.append(running)
+    (tmp_path / "deep/x").write_text("1")
+    running.quiet()
+    (tmp_path / "x").write_text("1")
+    assert running.change() == "changed 0"
+
+
+def test_what_rsync_keeps_for_itself_does_not_count(tmp_path: Path, started: list[Running]) -> None:
+    (tmp_path / ".rsync-partial").mkdir()
+    running = Running(str(tmp_path))
+    started.append(running)
+    (tmp_path / ".rsync-partial/x").write_text("1")
+    running.quiet()
+
+
+def test_it_ends_when_nobody_listens(tmp_path: Path, started: list[Running]) -> None:
+    running = Running(str(tmp_path))
+    assert running.process.stdout
+    running.process.stdout.close()
+    (tmp_path / "x").write_text("1")
+    assert running.process.wait(timeout=20) == 0
+
+
+def test_paths_as_channels_write_them() -> None:
+    home = os.path.expanduser("~")
+    assert remote_watch.root_of("~/results/") == f"{home}/results"
+    assert remote_watch.root_of("results") == f"{home}/results"
+    assert remote_watch.root_of("/data/*/m[0-9].csv") == "/data"
+    assert remote_watch.root_of("/") == "/"
