@@ -34,7 +34,7 @@ def serve(slot: Slot) -> None:
     setup_log()
     process.remember(slot, os.getpid())
     machines = DockerMachines(slot, read_image(slot))
-    config = Config(vpc_cidr=slot.vpc_cidr, public_cidr=slot.public_cidr, speed=slot.speed)
+    config = Config(vpc_cidr=slot.vpc_cidr, public_cidr=slot.public_cidr, speed=slot.speed, efs_delay=1.0)
     app = create_app(machines, config)
     imds.serve((slot.gateway, METADATA_PORT), imds.Service(machines.by_address, machines.notices))
     network.add_rules(slot)

@@ -17,11 +17,12 @@ os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"  # 1300 images nobody needs c
 from moto.core.base_backend import BackendDict
 from moto.ec2 import urls as ec2_urls
 from moto.ec2.models import ec2_backends
+from moto.efs.models import efs_backends
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.ssm.models import ssm_backends
 
-from lab.aws import access, calls, control, events, images, network, services, throttle
+from lab.aws import access, calls, control, efs, events, images, network, services, throttle
 from lab.aws.calls import Call, Environ, StartResponse
 from lab.aws.catalog import Catalog
 from lab.aws.cloud import LabCloud, LabClouds
@@ -61,6 +62,7 @@ def create_app(machines: Machines, config: Config) -> App:
     # moto's own extension point: which class answers at EC2's address.
     LabEC2.worlds = app.world.regions
     ec2_urls.url_paths["{0}/"] = LabEC2.dispatch
+    efs.install(app.world)
     for service in ("ec2", "sts", "ssm"):  # now rather than in the first call of each
         app.moto.app_instances[service] = create_backend_app(service)
     return app
@@ -83,7 +85,7 @@ class App:
     def reset(self) -> None:
         """An empty account."""
         worlds = self.world.regions.values()
-        for backends in (ec2_backends, iam_backends, ssm_backends):
+        for backends in (ec2_backends, efs_backends, iam_backends, ssm_backends):
             _reset(backends)
         events.reset()
         for world in worlds:
@@ -174,6 +176,7 @@ def _empty(world: World) -> None:
     for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
         table.clear()
     world.snapshot_states.clear()
+    world.lives.clear()
     world.placements.clear()
 
 

@@ -68,7 +68,10 @@ def read(environ: Environ) -> Call:
     elif "Action" in form:
         action, protocol = form["Action"], "ec2" if service == "ec2" else "query"
     else:
-        action, protocol = f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}", "rest"
+        action, protocol = (
+            _rest_action(service, environ.get("REQUEST_METHOD", ""), environ.get("PATH_INFO", "")),
+            "rest",
+        )
     return Call(
         service=service,
         action=action,
@@ -81,6 +84,23 @@ def read(environ: Environ) -> Call:
         **_signature(environ),
         region=scope.group(3) if scope else "",
     )
+
+
+# Source: botocore's model of EFS, so that faults and permissions name its actions as those of EC2.
+EFS_NOUNS = {"file-systems": "FileSystem", "mount-targets": "MountTarget", "access-points": "AccessPoint"}
+EFS_PARTS = {"lifecycle-configuration": "LifecycleConfiguration", "security-groups": "MountTargetSecurityGroups"}
+EFS_VERBS = {"POST": "Create", "PUT": "Update", "DELETE": "Delete", "GET": "Describe"}
+
+
+def _rest_action(service: str, method: str, path: str) -> str:
+    """Name of an action that only method and path tell; for EFS the API's own, else `METHOD PATH`."""
+    words = path.strip("/").split("/")[1:]
+    if service != "elasticfilesystem" or not words or words[0] not in EFS_NOUNS or method not in EFS_VERBS:
+        return f"{method} {path}"
+    if len(words) > 2 and words[2] in EFS_PARTS:
+        change = "Put" if words[2] == "lifecycle-configuration" else "Modify"
+        return ("Describe" if method == "GET" else change) + EFS_PARTS[words[2]]
+    return f"{EFS_VERBS[method]}{EFS_NOUNS[words[0]]}{'s' if method == 'GET' else ''}"
 
 
 def _signature(environ: Environ) -> dict[str, Any]:

@@ -124,6 +124,7 @@ class Config:
     `more_regions` share this network, so their subnets lie beside those of `region`. `public_cidr` is where public
     addresses come from. `start_delay` is how long an instance stays `pending` at least, in seconds.
     `terminated_visible` is how long a terminated instance is still described (AWS: about an hour).
+    `efs_delay` is how long a file system takes to be made or changed, a mount target twice as long.
     `vcpu_quota`: family group to vCPUs, a missing group has no limit. `speed` divides the lab's own delays.
     """
 
@@ -137,6 +138,7 @@ class Config:
     images: tuple[ImageDef, ...] = IMAGES
     start_delay: float = 0.0
     terminated_visible: float = 3600.0
+    efs_delay: float = 0.0
     vcpu_quota: dict[str, int] = field(default_factory=dict)
     speed: float = 1.0
     not_offered: tuple[str, ...] = ("p2.", "p3.", "g3.", "g3s.")  # retired: offered nowhere

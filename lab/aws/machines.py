@@ -164,6 +164,15 @@ class Machines(Protocol):
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Its data may go."""
 
+    def add_mount_target(self, file_system_id: str, address: str) -> None:
+        """Serve a file system at an address of the VPC."""
+
+    def remove_mount_target(self, address: str) -> None:
+        """Serve nothing there any more."""
+
+    def delete_file_system(self, file_system_id: str) -> None:
+        """Its data may go; it has no mount target."""
+
     def console_output(self, instance_id: str) -> str:
         """What the machine has written to its console so far, host keys included (GetConsoleOutput)."""
 
@@ -227,6 +236,18 @@ class NullMachines:
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Nothing to delete."""
         self.calls.append(("delete_snapshot", snapshot_id))
+
+    def add_mount_target(self, file_system_id: str, address: str) -> None:
+        """Nothing to serve."""
+        self.calls.append(("add_mount_target", file_system_id, address))
+
+    def remove_mount_target(self, address: str) -> None:
+        """Nothing is served."""
+        self.calls.append(("remove_mount_target", address))
+
+    def delete_file_system(self, file_system_id: str) -> None:
+        """Nothing to delete."""
+        self.calls.append(("delete_file_system", file_system_id))
 
     def console_output(self, instance_id: str) -> str:
         """What a test has put into `console`."""

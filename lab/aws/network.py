@@ -10,7 +10,7 @@ from typing import Any
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models import elastic_network_interfaces
 
-from lab.aws import filters, launches, rules
+from lab.aws import efs, filters, launches, rules
 from lab.aws.errors import Refusal
 from lab.aws.instances import tag_list
 from lab.aws.response import LabResponse
@@ -77,7 +77,7 @@ def default_network(world: World, first: int = 0) -> None:
 
 
 def in_use(world: World, group_id: str) -> bool:
-    """Whether an interface of an instance that is not terminated, or another group's rule, needs the group."""
+    """Whether an interface of an instance (not terminated) or of a mount target, or another group's rule, needs it."""
     by_instance = any(
         group_id in [g.id for g in r.instance.security_groups] for r in world.records.values() if not r.ended
     )
@@ -89,7 +89,7 @@ def in_use(world: World, group_id: str) -> bool:
         for rule in group.ingress_rules + group.egress_rules
         if rule.source_group
     )
-    return by_instance or by_rule
+    return by_instance or by_rule or efs.group_in_use(world, group_id)
 
 
 class Network(LabResponse):

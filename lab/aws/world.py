@@ -97,6 +97,7 @@ class World:
     spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
     volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching, per volume
     snapshot_states: dict[str, str] = field(default_factory=dict)
+    lives: dict[str, tuple[str, float]] = field(default_factory=dict)  # EFS id: state, monotonic time it ends
     on_end: list[Callable[[Record], None]] = field(default_factory=list)  # told when an instance is terminated
     keeper: Any = None  # fleet.keeper.Keeper
     placements: set[str] = field(default_factory=set)  # configurations that GetSpotPlacementScores has seen

@@ -45,6 +45,7 @@ PACKAGES = [
     "kmod",
     "e2fsprogs",
     "xfsprogs",
+    "nfs-common",
     "iptables",
     "docker.io",
     "cloud-init",

@@ -14,6 +14,11 @@ cp -r --no-preserve=ownership "$here/rootfs/." "$root/"
     esac
 done
 
+# NFS of the kernel where the host has it, see the helper.
+mkdir -p "$root/usr/lib/lab"
+mv "$root/usr/sbin/mount.nfs4" "$root/usr/lib/lab/mount.nfs4"
+ln -s /usr/local/sbin/lab-mount-nfs4 "$root/usr/sbin/mount.nfs4"
+
 chroot "$root" useradd --uid 1000 --user-group --create-home --shell /bin/bash --groups adm,sudo admin
 chroot "$root" systemctl -q set-default multi-user.target
 chroot "$root" systemctl -q enable lab-cloud-init.service ssh.service docker.service docker.socket
@@ -28,6 +33,7 @@ chroot "$root" systemctl -q mask \
     systemd-modules-load.service systemd-sysusers.service systemd-sysctl.service proc-sys-fs-binfmt_misc.automount \
     modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service \
     modprobe@fuse.service modprobe@loop.service \
+    rpcbind.service rpcbind.socket nfs-client.target rpc-statd-notify.service \
     dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount
 mkdir -p "$root/etc/systemd/system-generators"
 ln -sf /dev/null "$root/etc/systemd/system-generators/cloud-init-generator"

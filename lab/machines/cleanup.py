@@ -11,7 +11,7 @@ from typing import Any
 from docker.errors import APIError, DockerException, NotFound
 
 from lab import engine
-from lab.machines import network
+from lab.machines import network, nfs
 from lab.machines.disks import release_all
 from lab.machines.slots import Slot
 
@@ -38,6 +38,7 @@ def remove_everything(slot: Slot, progress: Progress = quiet) -> None:
     if api:
         remove_containers(api, slot, progress)
         remove_volumes(api, slot)
+    nfs.end_all(slot)
     held = release_all(slot.path)
     if held:
         progress(f"still in use, freed by the kernel when let go: {', '.join(held)}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.aws.machines import InstanceView
+from lab.machines import nfs
 from lab.machines.disks import Device, tmpfiles
 from lab.machines.network import LABEL, host_name
 from lab.machines.slots import Slot
@@ -80,7 +81,8 @@ def specification(view: InstanceView, slot: Slot, image: Image) -> dict[str, Any
         "VolumeOptions": {"NoCopy": True, "Labels": {LABEL: slot.name}},
     }
     host_config = dict(image.host_config)
-    host_config["Mounts"] = [*host_config.get("Mounts", []), mount]
+    shared = {"Type": "bind", "Source": str(slot.path / "efs"), "Target": nfs.INSIDE}
+    host_config["Mounts"] = [*host_config.get("Mounts", []), shared, mount]
     host_config["NetworkMode"] = slot.network
     host_config["LogConfig"] = {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}}
     return {
@@ -124,7 +126,7 @@ def device_files(devices: Iterable[Device]) -> list[File]:
     """The disks a booting machine has from its first moment, mounted where its fstab says so."""
     return [
         File(TMPFILES, tmpfiles(devices).encode()),
-        File(MOUNTS, b"[Service]\nExecStartPost=-/bin/mount --all\n"),
+        File(MOUNTS, b"[Service]\nExecStartPost=-/bin/mount --all --test-opts no_netdev\n"),
     ]
 
 

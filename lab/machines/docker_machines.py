@@ -16,7 +16,7 @@ from docker.errors import APIError, NotFound
 
 from lab import engine
 from lab.aws.machines import Cloud, InstanceView, Notices, VolumeView
-from lab.machines import containers, network
+from lab.machines import containers, network, nfs
 from lab.machines.disks import Device, Disks, free_index, hide, is_busy, show
 from lab.machines.lanes import Lanes
 from lab.machines.slots import Slot
@@ -50,6 +50,7 @@ class DockerMachines:
         self.image = image
         self.api = client or engine.api()
         self.disks = Disks(slot.path / "disks")
+        self.file_systems = nfs.FileSystems(slot)
         self._consoles = slot.path / "consoles"
         self._consoles.mkdir(parents=True, exist_ok=True)
         self._lanes = Lanes(WORKERS)
@@ -109,6 +110,18 @@ class DockerMachines:
         """Remove its file."""
         self._lanes.put(snapshot_id, functools.partial(self.disks.delete, snapshot_id))
 
+    def add_mount_target(self, file_system_id: str, address: str) -> None:
+        """Serve a file system."""
+        self._lanes.put(address, functools.partial(self.file_systems.add, file_system_id, address))
+
+    def remove_mount_target(self, address: str) -> None:
+        """Serve nothing there any more."""
+        self._lanes.put(address, functools.partial(self.file_systems.remove, address))
+
+    def delete_file_system(self, file_system_id: str) -> None:
+        """Remove its directory."""
+        self._lanes.put(file_system_id, functools.partial(self.file_systems.delete, file_system_id))
+
     def console_output(self, instance_id: str) -> str:
         """The console of a machine, also of one that is gone."""
         with contextlib.suppress(OSError):
@@ -128,6 +141,7 @@ class DockerMachines:
             known = list(self._machines)
         for instance_id in known:
             self.terminate(instance_id)
+        self._lanes.put("efs", self.file_systems.clear)
 
     # What the metadata service asks for
 

@@ -14,6 +14,7 @@ from lab.machines.slots import METADATA_PORT, Slot
 LABEL = "experiments-spot-lab"  # on every container, volume and network; its value is the lab's name
 METADATA_ADDRESS = "169.254.169.254"
 REGISTRY_PORT = 5000
+NFS_PORT = 2049
 
 
 def comment(name: str) -> str:
@@ -31,9 +32,11 @@ def rules(slot: Slot) -> list[tuple[str, str, list[str]]]:
     imds = ["-i", slot.bridge, "-d", METADATA_ADDRESS, "-p", "tcp", "--dport", "80", *mark]
     ports = ",".join(str(port) for port in (METADATA_PORT, REGISTRY_PORT, slot.port))
     services = ["-i", slot.bridge, "-d", slot.gateway, "-p", "tcp", "-m", "multiport", "--dports", ports, *mark]
+    files = ["-i", slot.bridge, "-p", "tcp", "--dport", str(NFS_PORT), *mark]
     return [
         ("nat", "PREROUTING", [*imds, "-j", "DNAT", "--to-destination", f"{slot.gateway}:{METADATA_PORT}"]),
         ("filter", "INPUT", [*services, "-j", "ACCEPT"]),
+        ("filter", "INPUT", [*files, "-j", "ACCEPT"]),
     ]
 
 

@@ -40,9 +40,13 @@ class Follower:
         label: what stands before each line.
         say: shows one line.
         clock: time.
+        service: what is waited for when nothing is told.
     """
 
-    def __init__(self, path: str, label: str, say: Callable[[str], None], clock: Clock | None = None) -> None:
+    def __init__(
+        self, path: str, label: str, say: Callable[[str], None], clock: Clock | None = None, service: str = "EC2"
+    ) -> None:
+        self.service = service
         self.path = path
         self.label = label
         self.say = say
@@ -51,7 +55,7 @@ class Follower:
         self.splitter = LineSplitter()
         self.offset = os.path.getsize(path) if os.path.exists(path) else 0
         self.ended = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="ec2_fleet progress", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
     def __enter__(self) -> Follower:
         self.thread.start()
@@ -74,7 +78,7 @@ class Follower:
             self.heartbeat.next_at = now + self.heartbeat.every
             self.show(lines)
         elif self.heartbeat.due(now):
-            self.show([f"waiting for EC2 ({duration(self.heartbeat.elapsed(now))})"])
+            self.show([f"waiting for {self.service} ({duration(self.heartbeat.elapsed(now))})"])
 
     def show(self, lines: list[str]) -> None:
         """Shows lines."""
@@ -109,7 +113,7 @@ def label_of(tags: Any) -> str:
 class ActionModule(_here.ActionHere):
     """Runs the module and, when it runs on the controller, shows its progress."""
 
-    NAME = "experiments.spot.ec2_fleet"
+    NAME, SERVICE = "experiments.spot.ec2_fleet", "EC2"
     SPEC = argument_spec()
     work = staticmethod(ec2_fleet.run)
 
@@ -117,7 +121,8 @@ class ActionModule(_here.ActionHere):
         """The module's answer; its lines are shown as they come."""
         if not self._can_show(args.get("quiet")):
             return super().answer(args, task_vars)
-        with progress_file(args.get("progress_file")) as path, Follower(path, label_of(args.get("tags")), _say):
+        label = label_of(args.get("tags"))
+        with progress_file(args.get("progress_file")) as path, Follower(path, label, _say, service=self.SERVICE):
             return super().answer({**args, "progress_file": path}, task_vars)
 
     def _can_show(self, quiet: Any) -> bool:

@@ -66,6 +66,7 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
     if state == "failed" and job.get("exit_code") is not None:
         return f"{state} ({job['exit_code']})"
     notes = [_progress(job) if state == "running" else "", "AWS takes it" if instance.get("leaving") else ""]
+    notes.append("its file system does not answer" if job.get("storage_silent") else "")
     return ", ".join(filter(None, [state, *notes]))
 
 
@@ -82,6 +83,10 @@ def _volumes(volumes: list[dict[str, Any]]) -> str:
     return ", ".join(f"{volume['name'] or volume['volume_id']} {volume['size']} GiB" for volume in volumes)
 
 
+def _file_systems(file_systems: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one['name']} EFS" for one in file_systems)
+
+
 def status_rows(
     experiments: list[dict[str, Any]], jobs: dict[str, dict[str, Any]], now: datetime | None = None
 ) -> list[dict[str, Any]]:
@@ -89,7 +94,8 @@ def status_rows(
     now = now or datetime.now(timezone.utc)
     rows: list[dict[str, Any]] = []
     for experiment in sorted(experiments, key=lambda item: item["experiment"]):
-        volumes = _volumes(experiment.get("volumes", []))
+        kept = (_volumes(experiment.get("volumes", [])), _file_systems(experiment.get("file_systems", [])))
+        volumes = ", ".join(filter(None, kept))
         base = {"experiment": experiment["experiment"], "profile": experiment.get("profile"), "volumes": volumes}
         for instance in sorted(experiment.get("instances", []), key=lambda item: item.get("rank") or 0):
             job = jobs.get(instance["instance_id"])

@@ -259,6 +259,35 @@ RULES: dict[str, ErrorRule] = {
         {"AttachmentLimitExceeded", "VolumeLimitExceeded", "MaxIOPSLimitExceeded"}, _FATAL, "raise the quota of volumes"
     ),
     **_rules({"CustomerKeyHasBeenRevoked"}, _FATAL, "the KMS key must be enabled and its policy must allow the caller"),
+    # EFS. Source: EFS API, errors of each action; EFS user guide, "Amazon EFS quotas".
+    **_rules(
+        {"IncorrectFileSystemLifeCycleState", "IncorrectMountTargetState", "FileSystemInUse", "DependencyTimeout"},
+        _WAIT,
+        "it is being changed; repeat the command in a minute",
+    ),
+    **_rules({"IpAddressInUse"}, _RETRY, "somebody took the address at the same moment; repeat the command"),
+    **_rules(
+        {"InternalServerError", "InsufficientThroughputCapacity"}, _RETRY, "a fault inside AWS; repeat the command"
+    ),
+    **_rules({"SecurityGroupNotFound"}, _FATAL, _WRONG_REGION, fresh=True),
+    **_rules({"FileSystemNotFound", "MountTargetNotFound", "SubnetNotFound"}, _FATAL, _WRONG_REGION),
+    **_rules({"AccessPointNotFound"}, _FATAL, _WRONG_REGION),
+    **_rules({"FileSystemAlreadyExists", "AccessPointAlreadyExists"}, _FATAL, "use the existing one"),
+    **_rules({"MountTargetConflict"}, _FATAL, "a file system has one mount target a zone, all of them in one VPC"),
+    **_rules({"NoFreeAddressesInSubnet"}, _AZ, "the subnet has no free address; use another subnet"),
+    **_rules({"UnsupportedAvailabilityZone", "AvailabilityZonesMismatch"}, _AZ, "EFS is not to be had in this zone"),
+    **_rules(
+        {"SecurityGroupLimitExceeded"},
+        _FATAL,
+        "a mount target has at most 5 security groups; take one off, or reuse it",
+    ),
+    **_rules(
+        {"FileSystemLimitExceeded", "AccessPointLimitExceeded", "NetworkInterfaceLimitExceeded"},
+        _FATAL,
+        "delete what nobody needs, or ask for a larger quota (Service Quotas, Amazon Elastic File System)",
+    ),
+    **_rules({"ThroughputLimitExceeded"}, _FATAL, "lower provisioned_throughput, or use throughput_mode elastic"),
+    **_rules({"TooManyRequests"}, _FATAL, "throughput may be changed or lowered once in 24 hours; wait, or leave it"),
     **_rules({"TagLimitExceeded"}, _FATAL, "a resource has at most 50 tags"),
     **_rules({"ResourceCountExceeded", "FilterLimitExceeded"}, _FATAL),
 }

@@ -137,17 +137,13 @@ steps:
   sample: [format, mkdir, mount, fstab, owner]
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import grp
 import os
 import pwd
 import subprocess
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -166,6 +162,13 @@ from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import 
     state_of,
 )
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import Probe, probe_device, probe_place
+from ansible_collections.experiments.spot.plugins.module_utils._files import (
+    alone,
+    mode_number,
+    read_text,
+    user_number,
+    write_text,
+)
 
 FSTAB = "/etc/fstab"
 # Says that a mkfs of this machine was under way: what it left behind is not somebody's data.
@@ -190,33 +193,6 @@ def wait_for(look: Callable[[], Found | None], timeout: float, clock: Any = time
         clock.sleep(0.25)
         found = look()
     return found
-
-
-def user_number(name: str | None, lookup: Callable[[str], int], what: str, errors: list[str]) -> int | None:
-    """Number of a user or group given as name or number; an unknown one is added to `errors`."""
-    if not name:
-        return None
-    if name.isdigit():
-        return int(name)
-    try:
-        return lookup(name)
-    except KeyError:
-        errors.append(f"{what} {name!r} does not exist on this machine; create it or name another")
-        return None
-
-
-def mode_number(mode: str | None, errors: list[str]) -> int | None:
-    """Permissions as a number."""
-    if not mode:
-        return None
-    try:
-        number = int(mode, 8)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 0o7777:
-        errors.append(f'mode {mode!r} is not octal; quote it, such as "0755"')
-        return None
-    return number
 
 
 def wanted_of(params: dict[str, Any]) -> tuple[Wanted, list[str]]:
@@ -343,26 +319,6 @@ class Volume:
             os.rmdir(self.wanted.mount_point)
 
 
-def write_text(path: str, text: str, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old or the new text, never a part."""
-    fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".spot-")
-    with os.fdopen(fd, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(temporary, mode)
-    os.replace(temporary, path)
-
-
-def read_fstab() -> str:
-    """Text of fstab, '' when there is none."""
-    try:
-        with open(FSTAB, encoding="utf-8", errors="surrogateescape") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return ""
-
-
 def apply(volume: Volume, plan: Plan) -> list[str]:
     """Do the steps; returns those that changed something."""
     done = []
@@ -379,7 +335,7 @@ def apply(volume: Volume, plan: Plan) -> list[str]:
 def make_plan(module: AnsibleModule, volume: Volume, found: Found | None) -> tuple[Plan, Probe | None, dict[str, Any]]:
     """Read the machine and decide: the plan, the probe and the state before."""
     probe = probe_device(found, volume.run, module.params["proof"] == "full") if found else None
-    text = read_fstab()
+    text = read_text(FSTAB)
     if not volume.wanted.mount_point:
         volume.wanted = dataclasses.replace(volume.wanted, mount_point=known_mount_point(probe, text))
     wanted = volume.wanted
@@ -414,17 +370,6 @@ def find(module: AnsibleModule) -> Found | None:
     return wait_for(lambda: find_device(params["volume_id"], params["device"]), timeout)
 
 
-@contextlib.contextmanager
-def alone(check_mode: bool) -> Iterator[None]:
-    """Only one run at a time formats, mounts and edits fstab; the kernel frees the lock of a run that dies."""
-    if check_mode:
-        yield
-        return
-    with open(LOCK, "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def settle(module: AnsibleModule) -> None:
     """Let udev finish with a device that has just appeared; machines without udev do not need it."""
     udevadm = module.get_bin_path("udevadm")
@@ -438,7 +383,7 @@ def do(module: AnsibleModule) -> dict[str, Any]:
     if errors:
         raise StepError("; ".join(errors))
     found = find(module)
-    with alone(module.check_mode):
+    with alone(LOCK, module.check_mode):
         return work(module, Volume(module, wanted, found), found)
 
 

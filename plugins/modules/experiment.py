@@ -13,7 +13,7 @@ short_description: Remove everything that an experiment made in AWS
 description:
   - Terminates the instances of an experiment and deletes its fleet records, key pair, launch templates and security
     group. Only what carries the tag C(spot:experiment) of this experiment is touched.
-  - Volumes are kept, except those that O(delete_volumes) names.
+  - Volumes are kept, except those that O(delete_volumes) names. EFS file systems are never deleted here.
   - Never waits. What can only be removed when the instances are gone is returned in RV(pending); wait for the
     instances with M(experiments.spot.instances_wait), then run the same task again.
   - What fails does not stop the rest. All failures are reported in one error at the end.
@@ -43,6 +43,14 @@ options:
       - Whether to remove nothing when an instance of the experiment is pending, running, stopping or stopped.
     type: bool
     default: false
+  delete_file_systems:
+    description:
+      - Names or ids of EFS file systems to delete with their data, or V(all). They are returned in RV(file_systems),
+        for M(experiments.spot.efs_file_system) to delete when the instances are gone.
+      - One that the experiment did not make is refused, and then nothing is removed.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - amazon.aws.common.modules
   - amazon.aws.region.modules
@@ -106,6 +114,16 @@ bucket:
   returned: always
   type: str
   sample: s3://my-bucket/experiments
+file_systems:
+  description: File systems that O(delete_file_systems) means, as in RV(kept_file_systems).
+  returned: always
+  type: list
+  elements: dict
+kept_file_systems:
+  description: File systems that stay, as in RV(experiments.spot.experiment_info#module:experiments[].file_systems).
+  returned: always
+  type: list
+  elements: dict
 kept:
   description: Volumes that stay, as in RV(experiments.spot.experiment_info#module:experiments[].volumes).
   returned: always
@@ -127,6 +145,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "state": {"type": "str", "choices": ["absent"], "default": "absent"},
     "delete_volumes": {"type": "list", "elements": "str", "default": []},
     "idle_only": {"type": "bool", "default": False},
+    "delete_file_systems": {"type": "list", "elements": "str", "default": []},
 }
 
 
@@ -148,7 +167,14 @@ def remove(clients: Clients, params: dict[str, Any], check_mode: bool) -> tuple[
     if params["idle_only"] and teardown.is_in_use(found):
         found = Found()
     ids = [name for name in params["delete_volumes"] if name.startswith("vol-")]
-    decided = teardown.decide(params["experiment"], found, params["delete_volumes"], reads.volumes_named(clients, ids))
+    named = reads.volumes_named(clients, ids)
+    users: dict[str, str] = {}
+    if params["delete_file_systems"]:
+        users = reads.experiments_of_groups(
+            clients, [one for raw in found.file_systems for one in teardown.let_in(raw, found)]
+        )
+    shared = {"delete_file_systems": params["delete_file_systems"], "users": users}
+    decided = teardown.decide(params["experiment"], found, params["delete_volumes"], named, **shared)
     if decided.problems:
         raise Refused("\n".join(decided.problems))
     done = removal.predict(decided) if check_mode else removal.carry_out(clients, decided)
@@ -159,6 +185,8 @@ def remove(clients: Clients, params: dict[str, Any], check_mode: bool) -> tuple[
         "terminating": decided.terminating,
         "pending": done.pending,
         "kept": decided.kept,
+        "file_systems": decided.file_systems,
+        "kept_file_systems": decided.kept_file_systems,
         "bucket": teardown.bucket(found),
         "failures": done.failures,
         "diff": {"before": "".join(f"{one}\n" for one in before), "after": "".join(f"{one}\n" for one in after)},

@@ -261,8 +261,44 @@ experiments:
           description: Estimated USD a month.
           type: float
           sample: 4.0
+    file_systems:
+      description: EFS file systems that it made, and those of the user that it was let in to.
+      type: list
+      elements: dict
+      contains:
+        file_system_id:
+          description: Id of the file system.
+          type: str
+          sample: fs-0123456789abcdef0
+        name:
+          description: Its name, the creation token of one that an experiment made.
+          type: str
+          sample: team-data
+        state:
+          description: Its life cycle state.
+          type: str
+          sample: available
+        size_bytes:
+          description: What it holds, as AWS counts it.
+          type: int
+          sample: 6144
+        throughput_mode:
+          description: Its throughput mode.
+          type: str
+          sample: elastic
+        mount_targets:
+          description: Number of its mount targets.
+          type: int
+          sample: 1
+        ours:
+          description: Whether the experiment made it.
+          type: bool
+        cost_per_month:
+          description: Estimated USD a month for what it holds, without what elastic throughput costs.
+          type: float
+          sample: 0.3
     security_groups:
-      description: Its security groups, each with C(group_id), C(name), C(vpc_id).
+      description: Its security groups without those of file systems, each with C(group_id), C(name), C(vpc_id).
       type: list
       elements: dict
     key_pairs:

@@ -109,6 +109,10 @@ notice:
       V(done). C(job) is what became of the job, C(volumes) what became of the volumes, C(messages) what was notable.
   type: dict
   returned: success
+storage_silent:
+  description: Whether the file system of the ledger does not answer, since the server that has it is gone.
+  type: bool
+  returned: success
 unit_active:
   description: Whether the runner is running.
   type: bool
@@ -158,16 +162,17 @@ def gather(params: dict[str, Any], run: remote.Run) -> dict[str, Any]:
     folder = params["state_dir"]
     ledger = document.get("ledger") or (os.path.join(folder, "ledger.json") if folder else None)
     unit = remote.show_unit(run)
-    problem = ""
+    problem, silent = "", False
     try:
         runs = remote.read_runs(ledger)
     except remote.RemoteError as error:
-        runs, problem = [], str(error)
+        runs, problem, silent = [], str(error), isinstance(error, remote.SilentError)
     notice = remote.read_notice()
     found = summary(Current(unit, document, True, runs, notice))
     found["message"] = problem or found["message"]
     lines = params["log_lines"]
     log = read_log(run, log_argv(lines, unit, found["started"])) if document and lines > 0 else []
+    found["storage_silent"] = silent
     return {**found, "runs": runs, "ledger_path": ledger, "log_tail": log, "notice": notice}
 
 

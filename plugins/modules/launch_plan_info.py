@@ -298,6 +298,13 @@ volumes:
   returned: success
   type: list
   elements: dict
+file_systems:
+  description:
+    - The file systems of the profile with its keys and those of
+      RV(experiments.spot.efs_file_system#module:file_system). One that is still to be made has no C(file_system_id).
+  returned: success
+  type: list
+  elements: dict
 launch_template:
   description: The launch template.
   returned: success

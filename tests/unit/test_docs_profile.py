@@ -24,7 +24,7 @@ def test_the_tables_are_those_of_the_schema() -> None:
 
 def test_every_key_stands_on_the_page() -> None:
     rows = re.findall(r"^\| (?:\*\*)?`(\w+)`", PAGE.read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted(path.rpartition(".")[2] for path, key in walk() if not key.keys)
+    assert sorted(rows) == sorted(path.rpartition(".")[2] for path, key in walk() if "." in path or not key.keys)
 
 
 def test_every_key_is_one_sentence() -> None:

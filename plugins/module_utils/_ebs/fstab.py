@@ -59,14 +59,22 @@ def runtime_options(options: str) -> str:
 
 
 def render(entry: Entry) -> str:
-    """The line of an entry; checked second at boot, after the root."""
-    return f"{escape(entry.spec)} {escape(entry.mount_point)} {entry.fs_type} {entry.options} 0 2"
+    """The line of an entry; checked second at boot, after the root, or never where a server has the file system."""
+    check = 0 if is_network(entry) else 2
+    return f"{escape(entry.spec)} {escape(entry.mount_point)} {entry.fs_type} {entry.options} 0 {check}"
+
+
+def is_network(entry: Entry) -> bool:
+    """Whether an entry needs the network. Source: systemd.mount(5), _netdev."""
+    return "_netdev" in entry.options.split(",")
 
 
 def is_same_place(line: str, entry: Entry) -> bool:
-    """Whether a line mounts the same file system or at the same place."""
+    """Whether a line mounts the same file system or at the same place; one of the network may be at many places."""
     found = parse_line(line)
-    return found is not None and (found.spec == entry.spec or found.mount_point == entry.mount_point)
+    if found is None or found.mount_point == entry.mount_point:
+        return found is not None
+    return found.spec == entry.spec and not is_network(entry)
 
 
 def find_entry(text: str, mount_point: str) -> Entry | None:

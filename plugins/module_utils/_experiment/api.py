@@ -469,15 +469,38 @@ def delete_launch_template(ec2: Client, template_id: str) -> None:
 
 @calls("ec2:DeleteSecurityGroup")
 def delete_security_group(ec2: Client, group_id: str) -> bool:
-    """Delete a security group; False while something still uses it. Source: EC2 error DependencyViolation."""
+    """Delete a security group; False while something still uses it. Source: EC2 error DependencyViolation.
+
+    The group of a file system's mount targets lets it in, and such a rule keeps a group, too: the rule goes first.
+    """
+    return _try_delete(ec2, group_id) or (_shut_out(ec2, group_id) and _try_delete(ec2, group_id))
+
+
+def _try_delete(ec2: Client, group_id: str) -> bool:
     try:
         with ignoring(_forgotten):
             ec2.delete_security_group(GroupId=group_id)
     except ClientError as error:
-        if _aws_errors.error_code(error) in ("DependencyViolation", "InvalidGroup.InUse"):
-            return False
-        raise
+        if _aws_errors.error_code(error) not in ("DependencyViolation", "InvalidGroup.InUse"):
+            raise
+        return False
     return True
+
+
+def _shut_out(ec2: Client, group_id: str) -> bool:
+    """Take the rules that let a group reach file systems out of the groups of mount targets; whether there were any."""
+    wanted = [*filters(tag_key="spot:file-system"), {"Name": "ip-permission.group-id", "Values": [group_id]}]
+    found = pages(ec2, "describe_security_groups", "SecurityGroups", Filters=wanted)
+    for group in found:
+        pair = {"UserIdGroupPairs": [{"GroupId": group_id}]}
+        rules = [
+            {key: rule[key] for key in ("IpProtocol", "FromPort", "ToPort") if key in rule} | pair
+            for rule in group["IpPermissions"]
+            if group_id in [one["GroupId"] for one in rule.get("UserIdGroupPairs") or []]
+        ]
+        with ignoring(lambda error: _aws_errors.error_code(error) == "InvalidPermission.NotFound"):
+            ec2.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=rules)
+    return bool(found)
 
 
 @calls("ec2:DeleteVolume")

@@ -28,6 +28,12 @@ GP3_THROUGHPUT, GP3_THROUGHPUT_PRICE = 125, 0.04
 IO_IOPS_PRICE = 0.065
 
 
+# USD per GiB and month of EFS in us-east-1, regional storage, and of storage in one zone. Source: "Amazon EFS pricing".
+EFS_PER_GIB_MONTH = {"ValueInStandard": 0.30, "ValueInIA": 0.016, "ValueInArchive": 0.008}
+EFS_ONE_ZONE_PER_GIB_MONTH = {"ValueInStandard": 0.16, "ValueInIA": 0.0133, "ValueInArchive": 0.008}
+EFS_PROVISIONED_PRICE = 6.0  # per MiB/s and month
+
+
 def total(amounts: list[float | None]) -> float | None:
     """Sum; None as soon as one amount is unknown. Rounded, since binary sums of prices are not pretty."""
     known = [amount for amount in amounts if amount is not None]
@@ -51,6 +57,19 @@ def storage_per_month(volume_type: str | None, size: int | None, iops: int | Non
     elif kind in ("io1", "io2"):
         amount += (iops or 0) * IO_IOPS_PRICE
     return round(amount, 4)
+
+
+def file_system_per_month(raw: Resource) -> float:
+    """Estimated USD a month of what a file system holds, and of provisioned throughput. Source: EFS API SizeInBytes.
+
+    What elastic throughput costs depends on what is read and written, and is not in it.
+    """
+    size = raw.get("SizeInBytes") or {}
+    prices = EFS_ONE_ZONE_PER_GIB_MONTH if raw.get("AvailabilityZoneName") else EFS_PER_GIB_MONTH
+    parts = {kind: size.get(kind) or 0 for kind in prices}
+    parts["ValueInStandard"] += max(0, (size.get("Value") or 0) - sum(parts.values()))
+    amount = sum(prices[kind] * parts[kind] / 2**30 for kind in prices)
+    return round(amount + (raw.get("ProvisionedThroughputInMibps") or 0) * EFS_PROVISIONED_PRICE, 4)
 
 
 def hours(start: datetime | None, end: datetime) -> float | None:

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .._efs.plan import Facts as EfsFacts
 
 from .regions import Home
 
@@ -46,6 +49,8 @@ class Facts:
     volumes_by_id: list[Resource] = field(default_factory=list)
     own_volumes: list[Resource] = field(default_factory=list)
     snapshots: list[Resource] = field(default_factory=list)
+    file_systems: list[EfsFacts] = field(default_factory=list)
+    """One for each file system of the profile, in its order."""
     instances: list[Resource] = field(default_factory=list)
     spot_requests: list[Resource] = field(default_factory=list)
     fleets: list[Resource] = field(default_factory=list)

@@ -13,6 +13,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .._efs import plan as efs_plan
 from .._self import userdata
 from . import cost, crew, history, recovery, transformations
 
@@ -190,6 +191,17 @@ def usable_subnets(profile: Profile, facts: Facts) -> list[Resource]:
 def vpc_id(profile: Profile, facts: Facts) -> str | None:
     """The VPC of the usable subnets, None when there is no subnet."""
     return next((subnet["VpcId"] for subnet in usable_subnets(profile, facts)), None)
+
+
+# File systems
+
+
+def file_systems(profile: Profile, facts: Facts) -> list[Resource]:
+    """The file systems of the profile with what AWS knows of them; one that is still to be made has no id."""
+    return [
+        {**one, **efs_plan.answer(efs_plan.from_keys(one, {}), read, facts.region)}
+        for one, read in zip(profile.get("file_systems") or [], facts.file_systems)
+    ]
 
 
 # Pools
@@ -499,6 +511,7 @@ def make(
         "key_name": key_name(profile, experiment),
         "security_group_ids": data["SecurityGroupIds"],
         "volumes": wanted_volumes(profile, facts),
+        "file_systems": file_systems(profile, facts),
         "launch_template": template,
         "tags": wanted_tags,
         "todo": todo(profile, facts, caller_cidr(profile, cidr), template["exists"]),

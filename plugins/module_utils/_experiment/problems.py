@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
+from .._efs import plan as efs_plan
 from .._self import userdata
 from . import access, crew, plan, regions, successors, transformations
 
@@ -495,6 +496,16 @@ def _other_zone(case: Case, entries: list[Resource]) -> list[str]:
     ]
 
 
+def file_systems(case: Case) -> list[str]:
+    """File systems that do not exist, lie in another VPC, or are not as they have to be. Source: EFS API errors."""
+    subnets = plan.usable_subnets(case.profile, case.facts)
+    return [
+        f"file_systems.{one['name']}: {line}"
+        for one, read in zip(case.profile.get("file_systems") or [], case.facts.file_systems)
+        for line in efs_plan.problems(efs_plan.from_keys(one, {}), replace(read, subnets=subnets))
+    ]
+
+
 # Tags
 
 
@@ -552,7 +563,16 @@ def instance_endpoint(case: Case) -> list[str]:
 # Where one region cannot be used, another one may do.
 PLACE_CHECKS = (types, zones, subnets, public_address, pools, quotas)
 LAUNCH_CHECKS = (*PLACE_CHECKS, type_abilities, image, key_pair, key_file)
-ALWAYS_CHECKS = (security_groups, instance_profile, volumes, volume_zones, tags, instance_endpoint, keeping_fleets)
+ALWAYS_CHECKS = (
+    security_groups,
+    instance_profile,
+    volumes,
+    volume_zones,
+    file_systems,
+    tags,
+    instance_endpoint,
+    keeping_fleets,
+)
 
 
 def find(case: Case) -> list[str]:

@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
+from .._efs import api as efs_api
+from .._efs import plan as efs_plan
 from .._self import userdata
 from .._spot import api as spot_api
 from .._spot import cache
@@ -190,6 +192,9 @@ def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads
     snapshots = [volume["snapshot_id"] for volume in profile["volumes"] if volume["snapshot_id"]]
     if snapshots:
         reads["snapshots"] = lambda: api.snapshots_by_id(clients("ec2"), snapshots)
+    for index, one in enumerate(profile.get("file_systems") or []):
+        wanted = efs_plan.from_keys(one, {})
+        reads[f"file_system {index}"] = partial(_file_system, clients, wanted)
     return reads
 
 
@@ -207,6 +212,10 @@ def _present_reads(clients: Clients, profile: Profile, experiment: str, answers:
     if not access["security_group_ids"]:
         reads["own_groups"] = lambda: api.security_groups_by_name(clients("ec2"), name)
     return {kind: read for kind, read in reads.items() if kind not in answers}
+
+
+def _file_system(clients: Clients, wanted: efs_plan.Wanted) -> Any:
+    return efs_api.read(clients("efs"), clients("ec2"), wanted)
 
 
 def _image(clients: Clients, wanted: dict[str, Any], kept: Kept) -> Any:
@@ -315,6 +324,7 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         volumes_by_id=answers.get("volumes_by_id", []),
         own_volumes=answers.get("own_volumes", []),
         snapshots=answers.get("snapshots", []),
+        file_systems=[answers[f"file_system {index}"] for index in range(len(profile.get("file_systems") or []))],
         instances=answers["instances"],
         spot_requests=answers.get("spot_requests", []),
         fleets=answers.get("fleets", []),
@@ -349,6 +359,8 @@ def found(clients: Clients, experiment: str | None) -> Found:
         more["fleets"] = lambda: api.fleets_by_id(clients("ec2"), fleets)
     if any(tag["ResourceType"] == "spot-fleet-request" for tag in answers["tags"]):
         more["spot_fleets"] = lambda: spot_api.spot_fleets(clients("ec2"))
+    if any(efs_plan.MARK in transformations.tags_of(raw) for raw in answers["security_groups"]):
+        more["file_systems"] = lambda: efs_api.file_systems(clients("efs"))
     holders = [raw["InstanceId"] for raw in answers["instances"] if raw["State"]["Name"] not in transformations.GONE]
     if holders:
         more["attached"] = lambda: api.attached_volumes(clients("ec2"), holders)
@@ -362,6 +374,17 @@ def volumes_named(clients: Clients, ids: list[str]) -> list[Any]:
         ReadError: when the call failed.
     """
     return _all({"volumes": lambda: api.volumes_by_id(clients("ec2"), ids)})["volumes"] if ids else []
+
+
+def experiments_of_groups(clients: Clients, ids: list[str]) -> dict[str, str]:
+    """Security group -> the experiment it belongs to, for those that belong to one.
+
+    Raises:
+        ReadError: when the call failed.
+    """
+    found = _all({"groups": lambda: api.security_groups_by_id(clients("ec2"), ids)})["groups"] if ids else []
+    tags = {raw["GroupId"]: transformations.tags_of(raw) for raw in found}
+    return {group: kept["spot:experiment"] for group, kept in tags.items() if "spot:experiment" in kept}
 
 
 def prices(clients: Clients, instances: list[Any]) -> tuple[Prices, list[str]]:

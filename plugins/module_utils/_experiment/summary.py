@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .._efs import plan as efs_plan
 from . import cost, crew, transformations
 
 Resource = dict[str, Any]
@@ -46,6 +47,8 @@ class Found:
     security_groups: list[Resource] = field(default_factory=list)
     key_pairs: list[Resource] = field(default_factory=list)
     launch_templates: list[Resource] = field(default_factory=list)
+    file_systems: list[Resource] = field(default_factory=list)
+    """EFS file systems to which a security group of an experiment belongs, read only when there is such a group."""
     fleets: list[Resource] = field(default_factory=list)
     spot_fleets: list[Resource] = field(default_factory=list)
     """Spot Fleet requests of the region, read only when some carry the tag."""
@@ -75,7 +78,16 @@ def experiments(found: Found, prices: Prices, now: datetime, include_terminated:
     """
     parts = split(found)
     entries = [summary(name, parts[name], prices, now, include_terminated) for name in sorted(parts)]
-    kinds = ("instances", "volumes", "security_groups", "key_pairs", "launch_templates", "fleets", "others")
+    kinds = (
+        "instances",
+        "volumes",
+        "file_systems",
+        "security_groups",
+        "key_pairs",
+        "launch_templates",
+        "fleets",
+        "others",
+    )
     return [entry for entry in entries if any(entry[kind] for kind in kinds)]
 
 
@@ -94,6 +106,9 @@ def split(found: Found) -> dict[str, Found]:
     ):
         for resource in getattr(found, kind):
             getattr(parts[experiment_of(resource)], kind).append(resource)
+    for raw in found.file_systems:
+        for experiment in sorted({experiment_of(group) for group in groups_of(raw, found)}):
+            parts[experiment].file_systems.append(raw)
     for tag in found.tags:
         parts[tag["Value"]].tags.append(tag)
     holders = {raw["InstanceId"]: experiment_of(raw) for raw in found.instances}
@@ -109,15 +124,17 @@ def summary(name: str, found: Found, prices: Prices, now: datetime, include_term
     """One experiment in the shape that ``experiment_info`` returns."""
     listed = [raw for raw in found.instances if include_terminated or raw["State"]["Name"] not in ENDED]
     instances = ranked([instance(raw, prices, now) for raw in listed], found)
-    kept = volumes(found)
+    kept, shared = volumes(found), file_systems(found)
     return {
         "experiment": name,
         **about(found),
         "instances": instances,
         "volumes": kept,
+        "file_systems": shared,
         "security_groups": [
             {"group_id": raw["GroupId"], "name": raw["GroupName"], "vpc_id": raw.get("VpcId")}
             for raw in found.security_groups
+            if raw not in standing_groups(found)
         ],
         "key_pairs": [{"name": raw["KeyName"], "id": raw["KeyPairId"]} for raw in found.key_pairs],
         "launch_templates": [
@@ -137,7 +154,7 @@ def summary(name: str, found: Found, prices: Prices, now: datetime, include_term
         ],
         "cost_per_hour": cost.total([one["price"] for one in instances if one["state"] in BILLED]),
         "cost_so_far": cost.total([one["cost_so_far"] for one in instances]),
-        "storage_cost_per_month": cost.total([one["cost_per_month"] for one in kept if one["ours"]]),
+        "storage_cost_per_month": cost.total([one["cost_per_month"] for one in (*kept, *shared) if one["ours"]]),
     }
 
 
@@ -226,6 +243,44 @@ def _volume(one: Resource, ours: bool) -> Resource:
         "ours": ours,
         "cost_per_month": cost.storage_per_month(one["type"], one["size"], one["iops"], one["throughput"]),
     }
+
+
+def file_systems(found: Found) -> list[Resource]:
+    """File systems whose mount targets have a group of the experiment: made by it, or used by their id."""
+    listed = []
+    for raw in sorted(found.file_systems, key=lambda one: str(one["FileSystemId"])):
+        groups = groups_of(raw, found)
+        if not groups:
+            continue
+        size = raw.get("SizeInBytes") or {}
+        listed.append(
+            {
+                "file_system_id": raw["FileSystemId"],
+                "name": raw.get("CreationToken") if _made(raw) else raw.get("Name") or raw["FileSystemId"],
+                "state": raw["LifeCycleState"],
+                "size_bytes": size.get("Value"),
+                "throughput_mode": raw.get("ThroughputMode"),
+                "mount_targets": raw.get("NumberOfMountTargets"),
+                "ours": _made(raw) and experiment_of(raw) == experiment_of(groups[0]),
+                "cost_per_month": cost.file_system_per_month(raw),
+            }
+        )
+    return listed
+
+
+def _made(raw: Resource) -> bool:
+    return efs_plan.MARK in transformations.tags_of(raw)
+
+
+def groups_of(file_system: Resource, found: Found) -> list[Resource]:
+    """Security groups that were made for the mount targets of a file system."""
+    names = {file_system["FileSystemId"], *([file_system.get("CreationToken")] if _made(file_system) else [])}
+    return [raw for raw in found.security_groups if transformations.tags_of(raw).get(efs_plan.MARK) in names]
+
+
+def standing_groups(found: Found) -> list[Resource]:
+    """Groups that a file system needs as long as it exists."""
+    return [group for raw in found.file_systems for group in groups_of(raw, found)]
 
 
 def standing_fleets(found: Found) -> list[Resource]:

@@ -35,6 +35,9 @@ class Removal:
         security_groups: ids that can be tried now.
         volumes: ids that can be deleted now.
         pending: ids that wait until the instances are gone.
+        file_systems: file systems to be deleted, as ``experiment_info`` shows them. The caller does it, when the
+            instances are gone.
+        kept_file_systems: file systems that stay.
         kept: volumes that stay, as ``experiment_info`` shows them.
         problems: why nothing may be done, one line each.
         notes: names of volumes that fit nothing.
@@ -50,6 +53,8 @@ class Removal:
     volumes: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
     kept: list[Resource] = field(default_factory=list)
+    file_systems: list[Resource] = field(default_factory=list)
+    kept_file_systems: list[Resource] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -72,7 +77,15 @@ def is_in_use(found: Found) -> bool:
     return any(raw["State"]["Name"] not in (*transformations.GONE, "shutting-down") for raw in found.instances)
 
 
-def decide(experiment: str, found: Found, delete_volumes: list[str], named: list[Resource]) -> Removal:
+def decide(
+    experiment: str,
+    found: Found,
+    delete_volumes: list[str],
+    named: list[Resource],
+    *,
+    delete_file_systems: list[str] | None = None,
+    users: dict[str, str] | None = None,
+) -> Removal:
     """What to do now.
 
     Args:
@@ -80,6 +93,8 @@ def decide(experiment: str, found: Found, delete_volumes: list[str], named: list
         found: all that carries its tag.
         delete_volumes: names or ids of volumes to delete, or ``all``.
         named: volumes (boto3) whose ids ``delete_volumes`` holds, whoever made them.
+        delete_file_systems: names or ids of file systems to delete, or ``all``.
+        users: security group -> experiment, of those that file systems let in.
     """
     removal = Removal()
     _instances(found, removal)
@@ -87,13 +102,16 @@ def decide(experiment: str, found: Found, delete_volumes: list[str], named: list
     removal.spot_fleets = sorted(raw["SpotFleetRequestId"] for raw in summary.standing_spot_fleets(found))
     removal.key_pairs = {raw["KeyPairId"]: raw["KeyName"] for raw in found.key_pairs}
     removal.launch_templates = {raw["LaunchTemplateId"]: raw["LaunchTemplateName"] for raw in found.launch_templates}
-    groups = sorted(raw["GroupId"] for raw in found.security_groups)
+    standing = summary.standing_groups(found)
+    groups = sorted(raw["GroupId"] for raw in found.security_groups if raw not in standing)
     if removal.terminating:
         removal.pending += groups
     else:
         removal.security_groups = groups
     _volumes(experiment, found, delete_volumes, removal)
     _foreign(experiment, named, removal)
+    _file_systems(experiment, found, delete_file_systems or [], removal)
+    _shared(experiment, found, users or {}, removal)
     return removal
 
 
@@ -143,6 +161,51 @@ def _foreign(experiment: str, named: list[Resource], removal: Removal) -> None:
     ]
 
 
+def _file_systems(experiment: str, found: Found, wanted: list[str], removal: Removal) -> None:
+    known = summary.file_systems(found)
+    every = ALL_VOLUMES in wanted
+    for one in known:
+        chosen = not {one["file_system_id"], one["name"]}.isdisjoint(wanted)
+        if chosen and not one["ours"]:
+            removal.problems.append(
+                f"delete_file_systems: {one['name']} ({one['file_system_id']}) was not made by experiment "
+                f"{experiment}, so it is not deleted; take it off the list, or delete it yourself"
+            )
+        elif chosen or (every and one["ours"]):
+            removal.file_systems.append(one)
+        else:
+            removal.kept_file_systems.append(one)
+    names = {name for one in known for name in (one["name"], one["file_system_id"])}
+    left = ", ".join(f"{one['name']} ({one['file_system_id']})" for one in known)
+    removal.notes += [
+        f"Experiment {experiment} has no file system named {name} (it has: {left})"
+        for name in wanted
+        if known and name not in names and name != ALL_VOLUMES
+    ]
+
+
+def let_in(file_system: Resource, found: Found) -> list[str]:
+    """Security groups that may reach a file system."""
+    return [
+        pair["GroupId"]
+        for group in summary.groups_of(file_system, found)
+        for rule in group.get("IpPermissions") or []
+        for pair in rule.get("UserIdGroupPairs") or []
+    ]
+
+
+def _shared(experiment: str, found: Found, users: dict[str, str], removal: Removal) -> None:
+    """What another experiment mounts is not deleted under it."""
+    ids = {one["file_system_id"]: one["name"] for one in removal.file_systems}
+    for raw in found.file_systems:
+        others = {users.get(group, "") for group in let_in(raw, found)} - {"", experiment}
+        if raw["FileSystemId"] in ids and others:
+            removal.problems.append(
+                f"delete_file_systems: {ids[raw['FileSystemId']]} ({raw['FileSystemId']}) is used by experiment "
+                f"{', '.join(sorted(others))}; close that first"
+            )
+
+
 def bucket(found: Found) -> str:
     """The bucket that the experiment uses, as its tags say, '' for none."""
     kinds = (found.launch_templates, found.instances, found.volumes, found.security_groups, found.key_pairs)
@@ -159,6 +222,7 @@ def lines(found: Found, gone: list[str]) -> list[str]:
         ("key pair", {raw["KeyPairId"]: raw["KeyName"] for raw in found.key_pairs}),
         ("launch template", {raw["LaunchTemplateId"]: raw["LaunchTemplateName"] for raw in found.launch_templates}),
         ("security group", {raw["GroupId"]: raw["GroupName"] for raw in found.security_groups}),
+        ("file system", {one["file_system_id"]: one["name"] for one in summary.file_systems(found) if one["ours"]}),
         ("volume", {one["volume_id"]: one["name"] for one in summary.volumes(found) if one["ours"]}),
     ]
     return [

@@ -10,19 +10,30 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from types import ModuleType
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
 from ansible_collections.experiments.spot.plugins.module_utils._job.runner import NOTICE_PATH
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import JOB_ENV, JOB_JSON, UNIT
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import PROPERTIES, Current, parse_show
 
+T = TypeVar("T")
 Run = Callable[[list[str]], tuple[int, str, str]]
+
+
+ANSWER = 10.0  # seconds within which a file system that is alive gives the ledger
 
 
 class RemoteError(Exception):
     """Something on the instance did not work; the text is for the user."""
+
+
+class SilentError(RemoteError):
+    """What the ledger lies on does not answer: the server of a network file system is gone."""
 
 
 def source_of(module: ModuleType) -> str:
@@ -76,13 +87,40 @@ def read_runs(path: str | None) -> list[dict[str, Any]]:
     """Runs of a ledger, [] when there is none.
 
     Raises:
-        RemoteError: it is damaged.
+        RemoteError: it is damaged, or the file system it lies on does not answer.
     """
+    if not path:
+        return []
     try:
-        runs = runner.read_ledger(path).get("runs", []) if path else []
+        runs = in_time(lambda: runner.read_ledger(path).get("runs", []), path)
     except runner.JobError as error:
         raise RemoteError(str(error)) from error
     return [entry for entry in runs if isinstance(entry, dict)]
+
+
+def in_time(read: Callable[[], T], path: str, seconds: float | None = None) -> T:
+    """Read what may lie on a network file system: a hard mount waits for ever while its server is gone.
+
+    Raises:
+        SilentError: there is no answer; the thread that waits ends with the process.
+    """
+    limit = ANSWER if seconds is None else seconds
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(read())
+        except Exception as error:  # whatever it is, the caller is to get it
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return answer.result(limit)
+    except FutureTimeout as error:
+        raise SilentError(
+            f"{path} cannot be read for {limit:g} s: the server of its file system does not answer. What uses it "
+            "waits, and goes on when the server is back"
+        ) from error
 
 
 def read_notice() -> dict[str, Any]:

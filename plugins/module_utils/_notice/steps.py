@@ -26,6 +26,8 @@ PAUSE = 0.2
 RETRY = 1.0
 # What remains for the last resort when a mount stays busy, at most a fifth of the time there was.
 LAST = 4.0
+# For one mount below a volume: a network file system may be waiting for its server.
+BELOW = 5.0
 KEPT_NOTICES = 50
 OPEN = ("active", "activating", "deactivating", "reloading")
 OVER = ("done", "failed")
@@ -246,8 +248,10 @@ class Handler:
             self.save("unmounted")
 
     def unmount_one(self, volume: dict[str, Any]) -> None:
-        """One attempt."""
+        """One attempt; what is mounted below it, such as a file system of the network, goes first."""
         point = volume["mount_point"]
+        for inner in reversed(system.mounts_below(point)):
+            system.unmount(inner, min(BELOW, max(2.0, self.left() - self.last)))
         below = system.mounts_below(point)
         if below:
             self.note(f"{point} is busy: other file systems are mounted below it: {', '.join(below)}")

@@ -234,4 +234,4 @@ def without_secrets(spot: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
 def plan_for_instance(plan: dict[str, Any]) -> dict[str, Any]:
     """Of the plan, what the roles read on an instance: nothing that changes while nobody watches."""
     volumes = [{**volume, "zone": None, "state": None, "instance_ids": []} for volume in plan["volumes"]]
-    return {"volumes": volumes, "tags": plan["tags"]}
+    return {"volumes": volumes, "file_systems": plan.get("file_systems") or [], "tags": plan["tags"]}

@@ -33,8 +33,17 @@ def page(old: str) -> str:
 def _sections() -> Iterator[str]:
     yield from _table("Top level", "", {name: key for name, key in SCHEMA.items() if not key.keys})
     for name, key in SCHEMA.items():
-        if key.keys:
-            yield from _table(f"{name}[]" if key.kind == "items" else name, key.text, key.keys)
+        yield from _section(name, key)
+
+
+def _section(name: str, key: Key) -> Iterator[str]:
+    """The table of a section, and those of sections within it."""
+    if not key.keys:
+        return
+    path = f"{name}[]" if key.kind == "items" else name
+    yield from _table(path, key.text, key.keys)
+    for inner, within in key.keys.items():
+        yield from _section(f"{path}.{inner}", within)
 
 
 def _table(title: str, text: str, keys: Mapping[str, Key]) -> Iterator[str]:

@@ -52,6 +52,11 @@ IOPS = {"gp3": 3_000, "io1": 100, "io2": 100}
 GP3_IOPS_A_GIB = 500
 GP3_IOPS_A_MIB = 4
 
+# Sections whose entries have a mount point, in the order in which they are mounted.
+MOUNTED = ("volumes", "file_systems")
+# Source: EFS API LifecyclePolicy, TransitionToIA.
+IA_DAYS = (1, 7, 14, 30, 60, 90, 180, 270, 365)
+
 # Arguments of docker run that the job's own keys, or the unit that owns the container, decide.
 TAKEN_ARGS = {
     "--name": "the job's unit names the container",
@@ -396,29 +401,111 @@ def mount_points(checked: Checked) -> None:
     """Mount points differ, leave the system alone, and parents come first."""
     seen: list[str] = []
     home = _home(checked)
-    for index, volume in _volumes(checked, "mount_point"):
-        path = volume["mount_point"]
-        at = ("volumes", index, "mount_point")
+    for at, path in _mounted(checked):
         hides = _system(path, home, MAY_MOUNT)
         if hides:
             checked.report(at, f"{path} {hides}", "use a directory of its own, such as /data", path)
         elif path in seen:
-            checked.report(at, f"{path} stands twice", "give each volume its own mount point", path)
+            checked.report(at, f"{path} stands twice", f"give each {_noun(at)} its own mount point", path)
         else:
             inner = next((other for other in seen if other.startswith(f"{path}/")), None)
             if inner:
-                checked.report(
-                    at, f"{path} would hide {inner}", f"list the volume of {path} before that of {inner}", path
-                )
+                checked.report(at, f"{path} would hide {inner}", _outer_first(at, path, inner), path)
         seen.append(path)
+
+
+def _mounted(checked: Checked) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Where mount points stand and what they are, in the order in which they are mounted."""
+    for section in MOUNTED:
+        for index, one in _entries(checked, section, ("mount_point",)):
+            yield (section, index, "mount_point"), one["mount_point"]
+
+
+def _noun(at: tuple[Any, ...]) -> str:
+    return {"volumes": "volume", "file_systems": "file system"}[at[0]]
+
+
+def _outer_first(at: tuple[Any, ...], path: str, inner: str) -> str:
+    """Volumes are mounted before file systems, so that no volume depends on the network."""
+    if at[0] == "volumes":
+        return f"list the volume of {path} before that of {inner}"
+    return f"volumes are mounted first: mount this one beside or below {inner}; of file systems, list {path} first"
 
 
 def raw_mount_points(checked: Checked) -> None:
     """No .. in a mount point."""
-    for index, volume in enumerate(_list(checked.document.data, "volumes")):
-        given = volume.get("mount_point") if isinstance(volume, dict) else None
-        if isinstance(given, str) and ".." in given.split("/") and checked.ok("volumes", index, "mount_point"):
-            checked.report(("volumes", index, "mount_point"), f'"{given}" contains ..', "write the path itself", given)
+    for section in MOUNTED:
+        for index, one in enumerate(_list(checked.document.data, section)):
+            given = one.get("mount_point") if isinstance(one, dict) else None
+            if isinstance(given, str) and ".." in given.split("/") and checked.ok(section, index, "mount_point"):
+                checked.report(
+                    (section, index, "mount_point"), f'"{given}" contains ..', "write the path itself", given
+                )
+
+
+def file_system_names(checked: Checked) -> None:
+    """A name means one file system, which may be mounted at several places; an id too."""
+    ids: dict[str, Any] = {}
+    for index, one in _entries(checked, "file_systems", ("name", "file_system_id")):
+        ids[one["name"]] = ids.get(one["name"], one["file_system_id"])
+        if ids[one["name"]] != one["file_system_id"]:
+            at = ("file_systems", index, "file_system_id")
+            what = f'the name "{one["name"]}" means {ids[one["name"]]} above'
+            checked.report(at, what, "choose another name", one["file_system_id"])
+
+
+def file_system_throughput(checked: Checked) -> None:
+    """Source: EFS API CreateFileSystem, ProvisionedThroughputInMibps; EFS user guide, "Performance modes"."""
+    for index, one in _entries(checked, "file_systems", ("throughput_mode", "provisioned_throughput")):
+        at = ("file_systems", index, "provisioned_throughput")
+        provisioned, given = one["throughput_mode"] == "provisioned", one["provisioned_throughput"]
+        if provisioned and given is None:
+            checked.report(at, "it is missing, and throughput_mode provisioned needs it", "set it, or use elastic")
+        elif given is not None and not provisioned:
+            what = f"it goes only with throughput_mode provisioned, not {one['throughput_mode']}"
+            checked.report(at, what, "remove it", given)
+        if one["throughput_mode"] == "elastic" and one["performance_mode"] == "maxIO":
+            what = "maxIO does not go with elastic throughput"
+            checked.report(("file_systems", index, "performance_mode"), what, "remove it, or use bursting")
+
+
+def file_system_access(checked: Checked) -> None:
+    """One access point, encrypted on the way. Source: efs-utils, README, "accesspoint requires tls"."""
+    for index, one in _entries(checked, "file_systems", ("name",)):
+        point = one["access_point"] or one["access_point_id"]
+        if one["access_point"] and one["access_point_id"]:
+            at = ("file_systems", index, "access_point_id")
+            checked.report(at, "access_point and access_point_id exclude each other", "keep one of them")
+        if point and one["transit_encryption"] == "none":
+            at = ("file_systems", index, "transit_encryption")
+            checked.report(at, "an access point is mounted only with encryption on the way", "remove it")
+        if point and one["path"] != "/":
+            at = ("file_systems", index, "path")
+            checked.report(
+                at, "an access point has a root of its own", "remove it, access_point.path says it", one["path"]
+            )
+
+
+def file_system_key(checked: Checked) -> None:
+    """A key encrypts; and days are those that EFS knows."""
+    for index, one in _entries(checked, "file_systems", ("name",)):
+        if one["kms_key_id"] and not one["encrypted"]:
+            checked.report(("file_systems", index, "kms_key_id"), "it goes only with encrypted true", "remove it")
+        days = one["transition_to_ia"]
+        if days is not None and days not in IA_DAYS and checked.ok("file_systems", index, "transition_to_ia"):
+            todo = f"allowed: {', '.join(map(str, IA_DAYS))} days"
+            checked.report(("file_systems", index, "transition_to_ia"), f"{days} days are not offered", todo, days)
+
+
+def shared_ledger(checked: Checked) -> None:
+    """Several instances must not write one ledger: a file system is the same directory on all of them."""
+    job, count = checked.profile["job"], checked.profile["capacity"]["count"]
+    if not job or count == 1 or not checked.ok("job", "state_dir"):
+        return
+    places = [path for at, path in _mounted(checked) if at[0] == "file_systems"]
+    if any(_within(job["state_dir"], path) for path in places):
+        what = f"the {count} instances of capacity.count would write one ledger in {job['state_dir']}"
+        checked.report(("job", "state_dir"), what, "use a volume, which each instance has of its own")
 
 
 def channel_targets(checked: Checked) -> None:
@@ -543,6 +630,11 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     volume_throughput,
     raw_mount_points,
     mount_points,
+    file_system_names,
+    file_system_throughput,
+    file_system_access,
+    file_system_key,
+    shared_ledger,
     channel_targets,
     channel_twice,
     runtime_fits,

@@ -345,6 +345,129 @@ VOLUME = {
     ),
 }
 
+ACCESS_POINT = {
+    # Source: EFS API RootDirectory, Path: at most four directories deep.
+    "path": Key(
+        "text",
+        "Directory of the file system that is seen as its root, made when missing.",
+        required=True,
+        pattern=r"(/[^\s/$#<>;`|&?{}^*\x00-\x1f]+){1,4}",
+        form="an absolute path of at most four directories, /like/this",
+    ),
+    "uid": Key("int", "User that every instance is.", 1000, minimum=0, maximum=4_294_967_295),
+    "gid": Key("int", "Group that every instance is.", 1000, minimum=0, maximum=4_294_967_295),
+    "permissions": Key(
+        "text",
+        "Permissions of the directory when it is made.",
+        "0755",
+        pattern=r"[0-7]{3,4}",
+        form='3 or 4 octal digits in quotes, "0755"',
+    ),
+}
+
+FILE_SYSTEM = {
+    # Source: EFS API CreateFileSystem, CreationToken: at most 64 characters.
+    "name": Key(
+        "text",
+        "Name of the file system (its creation token); the same name finds the same data again, in every experiment of "
+        "the account and region.",
+        required=True,
+        pattern=r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        form="1 to 64 letters, digits, dots, underscores and hyphens",
+    ),
+    "file_system_id": Key(
+        "text",
+        "An EFS file system that already exists; its settings are left as they are.",
+        shown="found by name, else made",
+        pattern=r"fs-[0-9a-f]{8,40}",
+        form="fs- and 8 to 40 hexadecimal digits",
+    ),
+    "mount_point": Key(
+        "text",
+        "Directory of the instances where it appears.",
+        required=True,
+        pattern=r"/[^\s\x00-\x1f]*",
+        form="an absolute path without blanks, /like/this",
+    ),
+    "path": Key(
+        "text",
+        "Directory of the file system to mount, made when missing.",
+        "/",
+        pattern=r"/[^\s\x00-\x1f]*",
+        form="an absolute path without blanks, /like/this",
+    ),
+    "access_point": Key(
+        "section",
+        "Access point to be made and mounted through; needs amazon-efs-utils on the image.",
+        optional=True,
+        keys=ACCESS_POINT,
+    ),
+    "access_point_id": Key(
+        "text",
+        "Access point that already exists; needs amazon-efs-utils on the image.",
+        pattern=r"fsap-[0-9a-f]{8,40}",
+        form="fsap- and 8 to 40 hexadecimal digits",
+    ),
+    "throughput_mode": Key(
+        "text",
+        "Throughput; elastic is paid by what is read and written, bursting is slow while the file system is small.",
+        "elastic",
+        choices=("elastic", "bursting", "provisioned"),
+    ),
+    # Source: EFS user guide, "Amazon EFS quotas".
+    "provisioned_throughput": Key(
+        "float", "Throughput of the mode provisioned.", minimum=1, maximum=3_414, unit="MiB/second"
+    ),
+    "performance_mode": Key(
+        "text",
+        "Performance mode of a new file system; maxIO does not go with elastic throughput.",
+        "generalPurpose",
+        choices=("generalPurpose", "maxIO"),
+    ),
+    "encrypted": Key("bool", "Encrypt a new file system.", True),
+    "kms_key_id": Key(
+        "text",
+        "KMS key of a new file system, as an id, ARN or alias.",
+        shown="AWS's own key for EFS",
+        pattern=r"[A-Za-z0-9:/_-]{1,2048}",
+        form="a key id, arn:aws:kms:REGION:ACCOUNT:key/ID or alias/NAME",
+    ),
+    # Source: EFS API LifecyclePolicy, TransitionToIA.
+    "transition_to_ia": Key(
+        "int",
+        "Move files that were not used for so long to cheaper storage (Infrequent Access): 1, 7, 14, 30, 60, 90, 180, "
+        "270 or 365.",
+        shown="never",
+        minimum=1,
+        maximum=365,
+        unit="days",
+    ),
+    "transit_encryption": Key(
+        "text",
+        "auto encrypts on the way (TLS) where the image has amazon-efs-utils and is plain NFS in the VPC otherwise; "
+        "required stops without it; none is always plain NFS.",
+        "auto",
+        choices=("auto", "required", "none"),
+    ),
+    "owner": Key("text", "Owner of the directory.", shown="access.remote_user", pattern=_USER, form=_USER_FORM),
+    "group": Key("text", "Group of the directory.", shown="access.remote_group", pattern=_USER, form=_USER_FORM),
+    "mode": Key(
+        "text",
+        "Permissions of the directory.",
+        "0755",
+        pattern=r"[0-7]{3,4}",
+        form='3 or 4 octal digits in quotes, "0755"',
+    ),
+    "read_only": Key("bool", "Mount it read-only.", False),
+    "options": Key(
+        "text",
+        "More mount options; those of the same name replace the recommended ones of NFS 4.1.",
+        "",
+        pattern=r"[^\s\x00-\x1f]+",
+        form="options joined by commas, without blanks",
+    ),
+}
+
 CHANNEL = {
     "direction": Key(
         "text", "out sends to the instances, in brings back from them.", required=True, choices=("in", "out")
@@ -434,7 +557,8 @@ JOB = {
     "state_dir": Key(
         "text",
         "Directory for checkpoints and the ledger, the same path on the instance and in the container.",
-        shown="EXPERIMENT under the first volume's mount point, else under the home of access.remote_user",
+        shown="EXPERIMENT under the mount point of the first volume, for one instance else of the first file system, "
+        "else under the home of access.remote_user",
         pattern=_ABSOLUTE,
         form=_ABSOLUTE_FORM,
     ),
@@ -552,6 +676,9 @@ SCHEMA: dict[str, Key] = {
     ),
     "access": Key("section", "Who gets in, and how.", keys=ACCESS),
     "volumes": Key("items", "EBS volumes, which outlive the instances.", [], keys=VOLUME),
+    "file_systems": Key(
+        "items", "EFS file systems, which all instances share and which outlive them.", [], keys=FILE_SYSTEM
+    ),
     "channels": Key("items", "Files that travel between your machine and the instances.", [], keys=CHANNEL),
     "runtime": Key("section", "What to set up on the instances.", keys=RUNTIME),
     "job": Key(

@@ -66,7 +66,7 @@ GONE: dict[str, str] = {
     "python_virtual_env": _PACKAGES,
     "extra_python_packages": _PACKAGES,
     "monitoring": "remove it; the basic monitoring of EC2 is always on",
-    "efs_mount": "remove it; use volumes, which outlive the instances",
+    "efs_mount": "use file_systems, whose name is the creation token",
     "userdata": "remove it; what runs on the instance is job.command",
     "user_data": "remove it; what runs on the instance is job.command",
     "block_duration_minutes": "remove it; AWS no longer sells Spot blocks",

@@ -220,11 +220,11 @@ def _complete(checked: Checked) -> None:
     if access["private_key_file"]:
         base = checked.document.origin(("access", "private_key_file")).base or setting.cwd
         access["private_key_file"] = local_path(access["private_key_file"], base, setting.home)
-    for volume in filter(None, profile["volumes"]):
-        volume["owner"] = volume["owner"] or access["remote_user"]
-        volume["group"] = volume["group"] or access["remote_group"]
-        if volume["mount_point"]:
-            volume["mount_point"] = posixpath.normpath("/" + volume["mount_point"].lstrip("/"))
+    for mounted in filter(None, [*profile["volumes"], *profile["file_systems"]]):
+        mounted["owner"] = mounted["owner"] or access["remote_user"]
+        mounted["group"] = mounted["group"] or access["remote_group"]
+        if mounted["mount_point"]:
+            mounted["mount_point"] = posixpath.normpath("/" + mounted["mount_point"].lstrip("/"))
     for index, channel in enumerate(profile["channels"]):
         _complete_channel(checked, index, channel, home)
     if profile["job"]:
@@ -263,7 +263,10 @@ def _complete_channel(checked: Checked, index: int, channel: dict[str, Any], hom
 
 def _complete_job(profile: dict[str, Any], home: str) -> None:
     job = profile["job"]
-    root = next((volume["mount_point"] for volume in profile["volumes"] if volume.get("mount_point")), home)
+    places = profile["volumes"]
+    if profile["capacity"]["count"] == 1:  # several instances would write into one ledger
+        places = [*places, *(one for one in profile["file_systems"] if not one.get("read_only"))]
+    root = next((place["mount_point"] for place in places if place.get("mount_point")), home)
     job["state_dir"] = posixpath.normpath(job["state_dir"] or f"{root}/{profile['experiment']}")
     job["mounts"] = [home + mount[1:] if mount.startswith("~/") else mount for mount in job["mounts"] or []]
 

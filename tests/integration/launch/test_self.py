@@ -37,6 +37,7 @@ job:
 # The volume is looked at from outside, by the same profile in the other mode.
 OUTSIDE = '{"job": null, "recovery": {"mode": "controller", "bucket": null}}'
 
+SHARED = '{"job": {"command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}]}'
 SLEEP = '{"job": {"command": ["sleep", "600"]}}'
 
 
@@ -108,7 +109,7 @@ def test_it_is_taken_suddenly_and_ends_with_the_same_model(role: User) -> None:
 
 
 def test_the_bundle_holds_no_secret_and_is_uploaded_once(role: User) -> None:
-    launch(role, "once", "-e", SLEEP)
+    launch(role, "once", "-e", SHARED)
     until(lambda: state(role, "once").get("phase") == "running")
     before = objects(role)
     assert b"rumpelstilzchen" in before["experiments/once/secrets.json"]
@@ -120,10 +121,11 @@ def test_the_bundle_holds_no_secret_and_is_uploaded_once(role: User) -> None:
     )
     assert "rumpelstilzchen" not in json.dumps(data, default=str)
     calls = role.changing_calls()
-    launch(role, "once", "-e", SLEEP)
+    launch(role, "once", "-e", SHARED)
     assert role.changing_calls()[len(calls) :] == [], "the same command again changes nothing"
-    assert len(role.alive("once")) == 1
-    role.play("close", "-e", "experiment=once", "-e", "delete_volumes=all")
+    (instance,) = role.alive("once")
+    assert role.ssh(instance, "once", "findmnt --noheadings --output TARGET /shared") == "/shared\n"
+    role.play("close", "-e", "experiment=once", "-e", "delete_volumes=all", "-e", "delete_file_systems=all")
     assert role.tagged("once") == {} and objects(role) == {}
 
 

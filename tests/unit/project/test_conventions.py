@@ -31,7 +31,7 @@ RUNNERS = [
     path
     for path in ACTIONS
     if f"experiments.spot.{path.stem}" in path.read_text()
-    and any(word in path.read_text() for word in ("_execute_module", "_here.ActionHere"))
+    and re.search(r"_execute_module|_here\.ActionHere|action\.ec2_fleet import ActionModule", path.read_text())
 ]
 OTHER_PLUGINS = sorted([*(ROOT / "plugins/filter").glob("*.py"), *(ROOT / "plugins/callback").glob("*.py")])
 KEYWORDS = {*Task.fattributes, *Block.fattributes}

@@ -48,6 +48,13 @@ def test_a_job_that_tells_how_far_it_is() -> None:
         assert status_rows([experiment()], {"i-1": job | {"progress": told}}, NOW)[0]["job_state"] == "running"
 
 
+def test_a_file_system_is_named_and_its_silence_too() -> None:
+    kept = {"volumes": [{"name": "data", "size": 5}], "file_systems": [{"name": "team"}]}
+    (row,) = status_rows([experiment(**kept)], {"i-1": {"state": "running", "storage_silent": True}}, NOW)
+    assert row["volumes"] == "data 5 GiB, team EFS"
+    assert row["job_state"] == "running, its file system does not answer"
+
+
 def test_an_instance_that_aws_takes() -> None:
     taken = experiment(instances=[instance(leaving=True, generation=2)])
     (row,) = status_rows([taken], {"i-1": {"state": "interrupted", "exit_code": 143}}, NOW)

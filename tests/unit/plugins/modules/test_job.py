@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,17 @@ def test_info_of_a_damaged_ledger_says_so(machine: Machine) -> None:
     (machine.state_dir / "ledger.json").write_text("{")
     found = job_info.gather({"log_lines": 0, "state_dir": None}, machine.run)
     assert "cannot be read" in found["message"] and found["runs"] == []
+
+
+def test_info_of_a_ledger_whose_server_is_gone_waits_no_longer_than_that(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pipe that nobody writes into is read as a hard NFS mount is while its server is gone."""
+    monkeypatch.setattr(remote, "ANSWER", 0.2)
+    os.mkfifo(tmp_path / "ledger.json")
+    found = job_info.gather({"state_dir": str(tmp_path), "log_lines": 0}, machine.run)
+    assert found["storage_silent"] is True
+    assert "the server of its file system does not answer" in found["message"]
 
 
 def test_info_of_a_volume_of_an_earlier_instance(machine: Machine) -> None:

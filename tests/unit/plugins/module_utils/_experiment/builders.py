@@ -81,6 +81,7 @@ PROFILE: Resource = {
         "wait": 300,
     },
     "volumes": [],
+    "file_systems": [],
     "channels": [],
     "runtime": {"docker": True, "gpu": "auto"},
     "job": {"name": "train", "time_limit": None},
@@ -106,6 +107,33 @@ def profile(**changes: Any) -> Resource:
 def volume_of_profile(**changes: Any) -> Resource:
     """One entry of the profile's volumes."""
     return {**VOLUME, **changes}
+
+
+FILE_SYSTEM: Resource = {
+    "name": "team",
+    "file_system_id": None,
+    "mount_point": "/team",
+    "path": "/",
+    "access_point": None,
+    "access_point_id": None,
+    "throughput_mode": "elastic",
+    "provisioned_throughput": None,
+    "performance_mode": "generalPurpose",
+    "encrypted": True,
+    "kms_key_id": None,
+    "transition_to_ia": None,
+    "transit_encryption": "auto",
+    "owner": "admin",
+    "group": "admin",
+    "mode": "0755",
+    "read_only": False,
+    "options": "",
+}
+
+
+def file_system_of_profile(**changes: Any) -> Resource:
+    """One entry of the profile's file systems."""
+    return {**FILE_SYSTEM, **changes}
 
 
 def tags(**ours: str) -> list[Resource]:

@@ -42,3 +42,12 @@ def test_saving_is_never_negative() -> None:
 def test_so_far_counts_hours_and_at_least_a_minute() -> None:
     assert cost.so_far(0.5, NOW - timedelta(hours=3), NOW) == 1.5
     assert cost.so_far(0.6, NOW + timedelta(hours=1), NOW) == 0.01
+
+
+def test_a_file_system_costs_what_it_holds_and_what_is_provisioned() -> None:
+    gib = 2**30
+    size = {"Value": 12 * gib, "ValueInStandard": 10 * gib, "ValueInIA": 2 * gib, "ValueInArchive": 0}
+    assert cost.file_system_per_month({"SizeInBytes": size}) == round(10 * 0.30 + 2 * 0.016, 4)
+    assert cost.file_system_per_month({"SizeInBytes": {"Value": gib}}) == 0.30
+    one_zone = {"SizeInBytes": {"Value": gib}, "AvailabilityZoneName": "a", "ProvisionedThroughputInMibps": 2.0}
+    assert cost.file_system_per_month(one_zone) == 12.16

@@ -138,6 +138,18 @@ def test_volumes_below_each_other_and_not_mounted(machine: Any, handler: Any) ->
     assert [call for call in machine.calls if call.startswith("umount")] == ["umount /data/sub", "umount /data"]
 
 
+def test_a_file_system_that_lies_on_a_volume_goes_first(machine: Any, handler: Any) -> None:
+    """Such as one of EFS, which is not the notice's: it is unmounted, not detached."""
+    machine.mount("/data", "/data/team", "/data/team/deep")
+    handler(volumes=[VOLUME], detach=False).handle()
+    assert machine.state["volumes"][0]["state"] == "unmounted"
+    assert [call for call in machine.calls if call.startswith("umount")] == [
+        "umount /data/team/deep",
+        "umount /data/team",
+        "umount /data",
+    ]
+
+
 def test_busy_mount_names_who_keeps_it_and_is_made_safe(machine: Any, service: Any, handler: Any) -> None:
     machine.mount("/data", "/data/more")
     role(service)
@@ -150,7 +162,7 @@ def test_busy_mount_names_who_keeps_it_and_is_made_safe(machine: Any, service: A
     assert "/data is busy: cat (pid 77, cwd /data)" in text and "mounted below it: /data/more" in text
     assert "is still busy and was made read-only" in text
     assert "mount -o remount,ro /data" in machine.calls and "sync -f /data" in machine.calls
-    assert {call for call in machine.calls if call.startswith("umount")} == {"umount /data"}, (
+    assert {call for call in machine.calls if call.startswith("umount")} == {"umount /data", "umount /data/more"}, (
         "never lazily, never by force"
     )
     assert "not detached" not in text, "a volume in use is not detached"

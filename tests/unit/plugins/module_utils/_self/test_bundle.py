@@ -118,3 +118,10 @@ def test_oldest_python(text: str, expected: tuple[int, int]) -> None:
 def test_a_package_that_is_missing_is_named() -> None:
     with pytest.raises(bundle.BundleError, match="no_such_package"):
         bundle.package_path("no_such_package")
+
+
+def test_an_instance_is_told_where_its_file_systems_are() -> None:
+    """So it needs no permission of EFS; its zone decides which of the addresses it takes."""
+    shared = {"name": "team", "file_system_id": "fs-1", "mount_targets": {"us-east-1a": "172.31.0.9"}}
+    plan = {"volumes": [], "tags": {}, "file_systems": [shared], "pools": ["not for the instance"]}
+    assert bundle.plan_for_instance(plan) == {"volumes": [], "tags": {}, "file_systems": [shared]}

@@ -20,6 +20,11 @@ def channel(direction: str = "out", local: str = "src/", remote: str = "~/src/",
     return {"direction": direction, "local_path": local, "remote_path": remote, **more}
 
 
+def file_system(name: str = "team", mount_point: str = "/team", **more: Any) -> dict[str, Any]:
+    return {"name": name, "mount_point": mount_point, **more}
+
+
+FS = "fs-0123456789abcdef0"
 VOL = "vol-0123456789abcdef0"
 TWO = ["us-east-1", "eu-west-1"]
 # Two regions, with an image in each.
@@ -241,6 +246,95 @@ def test_what_instances_that_set_themselves_up_need(
     _profile, problems = check({**SELF, **changes})
     assert [problem.path for problem in problems] == [path]
     assert words in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "said"),
+    [
+        ({"file_systems": [file_system(mount_point="/etc")]}, "file_systems[0].mount_point", "belongs to the system"),
+        ({"file_systems": [file_system(mount_point="/data")]}, "file_systems[0].mount_point", "stands twice"),
+        ({"file_systems": [file_system(mount_point="/a/../b")]}, "file_systems[0].mount_point", "contains .."),
+        (
+            {"file_systems": [file_system(mount_point="/srv/x")], "volumes": [volume("data", "/srv/x/deep")]},
+            "file_systems[0].mount_point",
+            "/srv/x would hide /srv/x/deep",
+        ),
+        (
+            {"file_systems": [file_system(mount_point="/team/in"), file_system("b", "/team")]},
+            "file_systems[1].mount_point",
+            "of file systems, list /team first",
+        ),
+        (
+            {"file_systems": [file_system(file_system_id=FS), file_system(mount_point="/c", file_system_id=FS[:-1])]},
+            "file_systems[1].file_system_id",
+            'the name "team" means fs-0123456789abcdef0 above',
+        ),
+        (
+            {"file_systems": [file_system(throughput_mode="provisioned")]},
+            "file_systems[0].provisioned_throughput",
+            "it is missing",
+        ),
+        (
+            {"file_systems": [file_system(provisioned_throughput=5)]},
+            "file_systems[0].provisioned_throughput",
+            "goes only with throughput_mode provisioned",
+        ),
+        (
+            {"file_systems": [file_system(performance_mode="maxIO")]},
+            "file_systems[0].performance_mode",
+            "does not go with elastic",
+        ),
+        (
+            {"file_systems": [file_system(access_point={"path": "/x"}, access_point_id="fsap-01234567")]},
+            "file_systems[0].access_point_id",
+            "exclude each other",
+        ),
+        (
+            {"file_systems": [file_system(access_point={"path": "/x"}, transit_encryption="none")]},
+            "file_systems[0].transit_encryption",
+            "only with encryption on the way",
+        ),
+        (
+            {"file_systems": [file_system(access_point={"path": "/x"}, path="/y")]},
+            "file_systems[0].path",
+            "has a root of its own",
+        ),
+        ({"file_systems": [file_system(transition_to_ia=31)]}, "file_systems[0].transition_to_ia", "not offered"),
+        (
+            {"file_systems": [file_system(encrypted=False, kms_key_id="alias/x")]},
+            "file_systems[0].kms_key_id",
+            "goes only with encrypted true",
+        ),
+        (
+            {"file_systems": [file_system()], "capacity.count": 2, "job.state_dir": "/team/state"},
+            "job.state_dir",
+            "would write one ledger in /team/state",
+        ),
+        ({"file_systems": [file_system(access_point={})]}, "file_systems[0].access_point.path", "it is missing"),
+        ({"file_systems": [file_system(transit_encryption="tls")]}, "file_systems[0].transit_encryption", "required"),
+    ],
+)
+def test_mistakes_about_file_systems(check: Check, changes: dict[str, Any], path: str, said: str) -> None:
+    profile, problems = check(changes)
+    assert profile is None
+    assert [problem.path for problem in problems] == [path]
+    assert said in problems[0].text
+
+
+def test_the_state_of_one_instance_lies_on_the_first_place_that_lasts(check: Check) -> None:
+    one = check({"volumes": [], "file_systems": [file_system("ro", "/ro", read_only=True), file_system()]})[0]
+    assert one is not None
+    assert one["job"]["state_dir"] == "/team/good"
+    assert (one["file_systems"][1]["owner"], one["file_systems"][1]["transit_encryption"]) == ("ubuntu", "auto")
+    many = check({"capacity.count": 2})[0]
+    assert many is not None
+    assert many["job"]["state_dir"] == "/home/ubuntu/good"
+
+
+def test_a_file_system_may_be_mounted_twice_and_on_a_volume(check: Check) -> None:
+    both = [file_system(mount_point="/data/team", path="/a"), file_system(mount_point="/team", path="/b")]
+    profile, problems = check({"file_systems": both})
+    assert (problems, profile is not None) == ([], True)
 
 
 def test_several_regions(check: Check) -> None:

@@ -31,6 +31,7 @@ NORMAL = {
     "image": dict,
     "access": dict,
     "volumes": list,
+    "file_systems": list,
     "channels": list,
     "runtime": dict,
     "job": dict,
@@ -314,11 +315,14 @@ def test_one_odd_value_anywhere(path: str, value: Any) -> None:
         "capacity": {"instance_types": ["t3.medium"]},
         "image": {"id": "ami-01234567"},
         "volumes": [{"name": "a", "mount_point": "/data"}],
+        "file_systems": [{"name": "a", "mount_point": "/team", "access_point": {"path": "/x"}}],
         "channels": [{"direction": "out", "local_path": "x", "remote_path": "~/x"}],
         "job": {"image": "x", "command": []},
     }
-    top, _dot, name = path.partition(".")
-    parent = data[top[:-2]][0] if top.endswith("[]") else data.setdefault(top, {})
+    *above, name = path.split(".")
+    parent: Any = data
+    for part in above:
+        parent = parent[part[:-2]][0] if part.endswith("[]") else parent.setdefault(part, {})
     parent[name] = value
     profile, problems = validate(data, "x.yml", Setting("x"))
     assert (profile is None) == bool(problems)
