@@ -67,6 +67,7 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
         return f"{state} ({job['exit_code']})"
     notes = [_progress(job) if state == "running" else "", "AWS takes it" if instance.get("leaving") else ""]
     notes.append("its file system does not answer" if job.get("storage_silent") else "")
+    notes.append("results not sent" if (job.get("results") or {}).get("message") else "")
     return ", ".join(filter(None, [state, *notes]))
 
 

@@ -116,7 +116,8 @@ options:
     description:
       - V(prepared) only begins to pull the image in the background, where docker is there and the image is not, so that
         it comes while volumes and data are put in place. What goes wrong with it is told when the job is started.
-      - V(started) as described. V(stopped) ends a running job with its grace.
+      - V(started) as described. V(stopped) ends a running job with its grace, and waits until its results are sent
+        where M(experiments.spot.results_pusher) was set up.
       - V(absent) also removes unit, runner and files. The ledger stays.
     type: str
     choices: [prepared, started, stopped, absent]
@@ -193,6 +194,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
+from ansible_collections.experiments.spot.plugins.module_utils._job.runner import (
+    RESULTS_CONFIG,
+    RESULTS_UNIT,
+    read_results,
+)
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import (
     CONF_DIR,
     JOB_ENV,
@@ -309,11 +315,20 @@ def stop(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
     if not module.check_mode:
         if active:
             remote.systemctl(run, "stop", UNIT)
+        send_results(module, run, active)
         remove(run, paths)
     action = "remove" if paths else "stop" if active else "none"
     before = {"job": current.document, "running": active}
     after = {"job": {} if absent else current.document, "running": False}
     return result(Decision(action, "asked for" if action != "none" else "not running"), paths, before, after)
+
+
+def send_results(module: AnsibleModule, run: remote.Run, active: bool) -> None:
+    """Send what a job that was stopped has left, or what could not be sent when it ended; who closes must know."""
+    if not os.path.exists(RESULTS_CONFIG) or not (active or read_results({}).get("message")):
+        return
+    if run(["systemctl", "start", RESULTS_UNIT])[0]:
+        module.warn(f"the results were not sent: {read_results({}).get('message') or RESULTS_UNIT}")
 
 
 def remove(run: remote.Run, paths: list[str]) -> None:

@@ -85,6 +85,12 @@ progress:
   type: dict
   returned: success
   sample: {"start": 0, "step": 45, "of": 100, "unit": "steps"}
+results:
+  description:
+    - What M(experiments.spot.results_pusher) did last - C(time), C(pushed) (the last time that all was sent), C(url),
+      C(files), C(bytes), C(total), C(left), C(failed) and C(message); null where no results are sent.
+  type: dict
+  returned: success
 generation:
   description: Generation of the last run.
   type: int

@@ -26,7 +26,13 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._ssh import remot
 
 MARK = "=====spot====="
 OVER = ("succeeded", "failed", "stopped", "interrupted")
-PHASES = {"starting": "starting", "pulling": "pulling image", "running": "running", "stopping": "stopping"}
+PHASES = {
+    "starting": "starting",
+    "pulling": "pulling image",
+    "running": "running",
+    "saving": "sending results",
+    "stopping": "stopping",
+}
 
 
 # ---------------------------------------------------------------------------------------------------- remote commands

@@ -140,6 +140,26 @@ def zone_names(ec2: Client) -> list[str]:
     return sorted(zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"])
 
 
+# Results
+
+
+@calls("s3:ListBucket")
+def bucket(s3: Client, name: str) -> Resource:
+    """``{state, region}`` of a bucket: ``there``, ``missing`` or ``forbidden``. Source: S3 API HeadBucket.
+
+    HeadBucket has no body, so its errors are known by their status; a bucket in another region answers there.
+    """
+    try:
+        found = s3.head_bucket(Bucket=name)
+    except ClientError as error:
+        state = {"404": "missing", "NoSuchBucket": "missing", "403": "forbidden", "AccessDenied": "forbidden"}
+        code = error.response["Error"]["Code"]
+        if code not in state:
+            raise
+        return {"state": state[code], "region": ""}
+    return {"state": "there", "region": found.get("BucketRegion") or ""}
+
+
 # Image
 
 

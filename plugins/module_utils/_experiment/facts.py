@@ -60,6 +60,8 @@ class Facts:
     elsewhere: Home = field(default_factory=lambda: Home(""))
     """What the experiment had in other regions that it may use."""
     key_file: KeyFile | None = None
+    results_bucket: Resource | None = None
+    """``state`` and ``region`` of the bucket of results; None when the profile has none."""
     instance_endpoint: str = ""
     """URL of an API that is not AWS's, as the instances see it."""
     notes: list[str] = field(default_factory=list)

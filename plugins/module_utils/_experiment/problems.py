@@ -550,13 +550,30 @@ def keeping_fleets(case: Case) -> list[str]:
 
 
 def instance_endpoint(case: Case) -> list[str]:
-    """Instances that set themselves up must reach an API that is not AWS's."""
+    """Instances that set themselves up, or send results, must reach an API that is not AWS's."""
     url = case.facts.instance_endpoint
-    if not plan.is_self(case.profile) or not userdata.is_loopback(url):
+    if not (plan.is_self(case.profile) or case.profile.get("results")) or not userdata.is_loopback(url):
+        return []
+    key = "recovery.mode self" if plan.is_self(case.profile) else "results"
+    return [
+        f"{key}: instances cannot reach {url}, which means this machine; set "
+        f"{userdata.ENDPOINT_VARIABLE} to the address under which they reach it"
+    ]
+
+
+def results_bucket(case: Case) -> list[str]:
+    """A bucket of results that is missing, or that is forbidden to who is to pull from it."""
+    wanted, found = case.profile.get("results"), case.facts.results_bucket
+    if not wanted or not found or found["state"] == "there":
+        return []
+    if found["state"] == "missing":
+        name = wanted["bucket"][len("s3://") :].partition("/")[0]
+        return [f"results.bucket: there is no bucket {name}; make it with `aws s3 mb s3://{name}`, or correct the name"]
+    if not wanted["pull"]:
         return []
     return [
-        f"recovery.mode self: instances cannot reach {url}, which means this machine; set "
-        f"{userdata.ENDPOINT_VARIABLE} to the address under which they reach it"
+        f"results.bucket: your credentials may not read {wanted['bucket']} (s3:ListBucket), or it is somebody else's; "
+        "allow it, or leave results.pull out when only the instances are to use it"
     ]
 
 
@@ -573,6 +590,7 @@ ALWAYS_CHECKS = (
     instance_endpoint,
     keeping_fleets,
 )
+RESULTS_CHECKS = (results_bucket,)
 
 
 def find(case: Case) -> list[str]:
@@ -580,8 +598,8 @@ def find(case: Case) -> list[str]:
 
     Capacity and image are judged only when instances are to be launched: they do not matter to those that run.
     """
-    checks = (*LAUNCH_CHECKS, *ALWAYS_CHECKS) if case.launching else (key_pair, key_file, *ALWAYS_CHECKS)
-    return _lines(checks, case)
+    checks = LAUNCH_CHECKS if case.launching else (key_pair, key_file)
+    return _lines((*checks, *ALWAYS_CHECKS, *RESULTS_CHECKS), case)
 
 
 def of_place(case: Case) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from .. import _aws_errors
 from .._efs import api as efs_api
 from .._efs import plan as efs_plan
+from .._results.plan import place_of
 from .._self import userdata
 from .._spot import api as spot_api
 from .._spot import cache
@@ -189,6 +190,9 @@ def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads
     ids = [volume["volume_id"] for volume in profile["volumes"] if volume["volume_id"]]
     if ids:
         reads["volumes_by_id"] = lambda: api.volumes_by_id(clients("ec2"), ids)
+    if profile.get("results"):
+        name = place_of(profile["results"]["bucket"], experiment).bucket
+        reads["results_bucket"] = lambda: api.bucket(clients("s3"), name)
     snapshots = [volume["snapshot_id"] for volume in profile["volumes"] if volume["snapshot_id"]]
     if snapshots:
         reads["snapshots"] = lambda: api.snapshots_by_id(clients("ec2"), snapshots)
@@ -325,6 +329,7 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         own_volumes=answers.get("own_volumes", []),
         snapshots=answers.get("snapshots", []),
         file_systems=[answers[f"file_system {index}"] for index in range(len(profile.get("file_systems") or []))],
+        results_bucket=answers.get("results_bucket"),
         instances=answers["instances"],
         spot_requests=answers.get("spot_requests", []),
         fleets=answers.get("fleets", []),

@@ -40,6 +40,12 @@ NOTICE_PATH = "/run/experiments-spot/notice.json"
 PROGRESS_FILE = "progress.json"
 PROGRESS_EVERY = 5.0
 PROGRESS_KEYS = ("start", "step", "of", "unit")
+# Where results go to a bucket: the pusher's configuration, its unit after the job, and what it did last; job.json may
+# name other files.
+RESULTS_CONFIG = "/etc/experiments-spot/results.json"
+RESULTS_STATUS = "/var/lib/experiments-spot/results.json"
+RESULTS_UNIT = "experiments-spot-results@end.service"
+RESULTS_KEYS = ("time", "pushed", "url", "files", "bytes", "total", "left", "failed", "message")
 # docker stop waits as long as the grace says and then kills; this is for the engine itself.
 ENGINE_SLACK = 10
 STDERR_TAIL = 8192
@@ -207,6 +213,12 @@ def read_progress(path: str) -> dict[str, Any]:
         return {}
     kept = {key: found[key] for key in PROGRESS_KEYS if isinstance(found.get(key), (int, float, str))}
     return {key: value[:20] if isinstance(value, str) else value for key, value in kept.items()}
+
+
+def read_results(spec: dict[str, Any]) -> dict[str, Any]:
+    """What the pusher of results did last, {} where there is none."""
+    found = read_notice(str(spec.get("results_status") or RESULTS_STATUS))
+    return {key: found.get(key) for key in RESULTS_KEYS} if found else {}
 
 
 # ---- notice --------------------
@@ -487,11 +499,13 @@ class Run:
 
     def note_progress(self) -> None:
         """Copy the job's progress into the ledger; one that cannot be written now is not worth the job."""
-        progress = read_progress(progress_path(self.spec))
-        if self.ledger is None or not progress or progress == self.ledger.entry.get("progress"):
+        told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
+        if self.ledger is None:
             return
+        changes = {key: value for key, value in told.items() if value and value != self.ledger.entry.get(key)}
         try:
-            self.ledger.note(progress=progress)
+            if changes:
+                self.ledger.note(**changes)
         except JobError as error:
             say(f"{error}; the job goes on")
 
@@ -555,9 +569,30 @@ def work(run: Run, ledger: Ledger) -> int:
     exit_code = run.container()
     run.note_progress()
     state, status, message = run.outcome(exit_code)
+    # Whoever stops a job sends its results: the notice watcher within its time, `state: stopped` without one.
+    saving = os.path.exists(str(spec.get("results_config") or RESULTS_CONFIG)) and not run.stopped_by
+    if saving:
+        ledger.entry["saving"] = True
     ledger.end(state, exit_code, message)
     say(f"{state}, exit code {exit_code}{': ' if message else ''}{message.removeprefix(f'{state}: ')}")
+    if saving:
+        save_results(run, ledger)
     return status
+
+
+def save_results(run: Run, ledger: Ledger) -> None:
+    """Send the results and wait for it; the unit that sends them goes on when this runner is stopped meanwhile."""
+    say("sending the results to their bucket")
+    child = subprocess.Popen(["systemctl", "start", RESULTS_UNIT], stdin=subprocess.DEVNULL)
+    while not run.stopped_by and not wait_child(child, 1):
+        run.note_progress()
+    ledger.entry.pop("saving", None)
+    run.note_progress()
+    ledger.note(results=read_results(run.spec))
+    if child.poll() is None:
+        return say("stopped while the results are sent; their unit goes on")
+    told = ledger.entry["results"].get("message") or f"see journalctl -u {RESULTS_UNIT}"
+    return say(f"the results were not sent: {told}" if child.returncode else "the results are in their bucket")
 
 
 def main(argv: list[str]) -> int:

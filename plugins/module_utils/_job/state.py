@@ -121,7 +121,8 @@ def summary(current: Current) -> dict[str, Any]:
 
     Returns:
         job, experiment, state, exit_code, message, started, finished, image, generation, rank, instance_id,
-        progress (start, step, of, unit), unit_active; every value None when nothing was ever started here.
+        progress (start, step, of, unit), results (what the pusher did last), unit_active; every value None when
+        nothing was ever started here.
     """
     document, unit = current.document, current.unit
     active = is_active(unit)
@@ -139,6 +140,7 @@ def summary(current: Current) -> dict[str, Any]:
         "rank",
         "instance_id",
         "progress",
+        "results",
     )
     found = {key: last.get(key, document.get(key)) for key in keys}
     found.update(_settle(current, last, active))
@@ -173,7 +175,8 @@ def _settle(current: Current, last: dict[str, Any], active: bool) -> dict[str, A
     status = int(unit.get("ExecMainStatus") or 0)
     if active:
         fresh = {"state": "starting", "exit_code": None, "message": "", "started": None, "finished": None}
-        return {} if is_open else fresh
+        saving = {"state": "saving", "exit_code": None, "finished": None}
+        return {} if is_open else saving if last.get("saving") else fresh
     taken = _taken(current.notice, is_open, last) if known else {}
     if taken:
         return taken

@@ -29,6 +29,12 @@ LAST = 4.0
 # For one mount below a volume: a network file system may be waiting for its server.
 BELOW = 5.0
 KEPT_NOTICES = 50
+# The pusher of results, where it is set up; and the time that it gets beyond a time limit, which AWS does not set.
+RESULTS_CONFIG = "/etc/experiments-spot/results.json"
+RESULTS_STATUS = "/var/lib/experiments-spot/results.json"
+RESULTS_UNITS = ("experiments-spot-results.timer", "experiments-spot-results@periodic.service")
+RESULTS_UNIT = "experiments-spot-results@notice.service"
+RESULTS_TIME = 300.0
 OPEN = ("active", "activating", "deactivating", "reloading")
 OVER = ("done", "failed")
 RUN_KEYS: tuple[str, ...] = ("spec_sha256", "instance_id", "generation", "rank", "image")
@@ -129,10 +135,11 @@ class Handler:
         steps = (
             ("stop", self.stop_job),
             ("flush", self.flush),
+            ("push", self.push_results),
             ("unmount", self.unmount),
             ("detach", self.detach),
         )
-        begin = {"stopping": 0, "flushing": 1, "unmounting": 2, "unmounted": 3, "detached": 4}
+        begin = {"stopping": 0, "flushing": 1, "pushing": 2, "unmounting": 3, "unmounted": 4, "detached": 5}
         for phase, step in steps[begin.get(self.state["phase"], 0) :]:
             self.guarded(phase, step)
         self.guarded("finish", self.finish)
@@ -218,6 +225,32 @@ class Handler:
             system.write_json(path, {**ledger, "notices": [*notices, entry][-KEPT_NOTICES:]}, sync=True)
         except OSError as error:
             self.note(f"the ledger {path} cannot be written: {error.strerror}")
+
+    # ---- results
+
+    def push_results(self) -> None:
+        """Send what is new to the bucket, as far as the time goes; the pusher keeps some of it for the volumes."""
+        if not os.path.exists(RESULTS_CONFIG):
+            return
+        if self.state["kind"] == "expired" and self.state["phase"] != "pushing":
+            self.state["deadline"] = round(float(self.state["deadline"]) + RESULTS_TIME, 1)
+        self.save("pushing")
+        system.run(["systemctl", "stop", "--no-block", *RESULTS_UNITS], 5)
+        rc, out = system.run(["systemctl", "start", "--no-block", RESULTS_UNIT], 10)
+        if rc:
+            self.note(f"results: systemctl start {RESULTS_UNIT}: {out}")
+            return
+        while system.unit_state(RESULTS_UNIT) in OPEN:
+            if self.left() <= self.last + SLACK:
+                system.run(["systemctl", "kill", "--signal=SIGKILL", RESULTS_UNIT], 5)
+                self.note("results: the time was over")
+                return
+            self.look()
+            time.sleep(PAUSE)
+        told = system.read_json(RESULTS_STATUS)
+        self.state["results"] = {key: told.get(key) for key in ("files", "bytes", "left", "failed", "message")}
+        if told.get("message"):
+            self.note(f"results: {told['message']}")
 
     # ---- volumes
 

@@ -55,7 +55,7 @@ DISTRIBUTIONS = (
     "urllib3",
 )
 # Service data of the SDK that are needed; all of them are 100 times as much.
-SERVICES = ("ec2", "sts")
+SERVICES = ("ec2", "s3", "sts")
 DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json")
 # Of the collections: what runs, not what documents or tests it.
 OURS = ("plugins", "roles", "playbooks", "meta", "galaxy.yml", "MANIFEST.json")

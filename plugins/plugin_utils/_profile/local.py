@@ -13,6 +13,9 @@ from .validate import Checked
 def local_files(checked: Checked) -> None:
     """Report local paths that cannot work, so that nothing is launched in vain."""
     _private_key(checked)
+    results = checked.profile["results"]
+    if results and results["pull"] and checked.ok("results", "pull"):
+        _destination(checked, ("results", "pull"), results["pull"])
     for index, channel in enumerate(checked.profile["channels"]):
         at = ("channels", index, "local_path")
         if not channel or not channel["local_path"] or not checked.ok(*at) or not checked.ok(*at[:2], "direction"):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._results.plan import PlanError, names_of
 from .problem import show
 from .schema import IMAGE
 
@@ -258,6 +259,34 @@ def _self_capacity(checked: Checked) -> None:
     if checked.ok("capacity", "iam_fleet_role") and capacity["iam_fleet_role"]:
         what = "it chooses Spot Fleet, and recovery.mode self uses EC2 Fleet"
         checked.report(("capacity", "iam_fleet_role"), what, "remove it")
+
+
+def results_role(checked: Checked) -> None:
+    """Only the role of the instances lets them write to a bucket."""
+    if not checked.profile["results"] or not checked.complete or not checked.ok("results"):
+        return
+    if not checked.profile["access"]["instance_profile"] and checked.ok("access", "instance_profile"):
+        what = "it is missing, and without a role the instances cannot write to the bucket of results"
+        checked.report(("access", "instance_profile"), what, "name a role with the policy of docs/results.md")
+
+
+def results_paths(checked: Checked) -> None:
+    """Directories that can be told apart in the bucket, and none of the system's."""
+    results, job = checked.profile["results"], checked.profile["job"]
+    if not results or not checked.ok("results", "paths"):
+        return
+    if not results["paths"]:
+        what = "it is missing, and there is no job whose state directory it could be"
+        checked.report(("results", "paths"), what, "name the directories that hold results")
+    for index, path in enumerate(results["paths"]):
+        hides = _system(path, _home(checked), ())
+        if hides:
+            checked.report(("results", "paths", index), f"{path} {hides}", "use a directory of its own", path)
+    try:
+        names_of(results["paths"], job["state_dir"] if job else "")
+    except PlanError as error:
+        what, _sep, todo = str(error).partition("; ")
+        checked.report(("results", "paths"), what, todo)
 
 
 def spot_fleet(checked: Checked) -> None:
@@ -619,6 +648,8 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     on_demand,
     spot_fleet,
     self_recovery,
+    results_role,
+    results_paths,
     ssh_cidr,
     key_pair,
     volume_names,

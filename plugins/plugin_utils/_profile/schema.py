@@ -501,6 +501,66 @@ CHANNEL = {
     ),
 }
 
+# Source: S3 user guide, "General purpose bucket naming rules".
+BUCKET = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?"
+BUCKET_FORM = "s3://BUCKET or s3://BUCKET/PREFIX"
+
+RESULTS = {
+    "bucket": Key(
+        "text",
+        "S3 bucket, and a prefix if you like; each experiment has its own name below it. It may be in any region.",
+        required=True,
+        pattern=BUCKET,
+        form=BUCKET_FORM,
+    ),
+    "paths": Key(
+        "texts",
+        "Directories of the instance whose files are results; ~/ is the home of access.remote_user.",
+        [],
+        shown="job.state_dir",
+        pattern=r"(~/|/)[^\x00-\x1f]*",
+        form="a path that starts with / or ~/",
+    ),
+    "exclude": Key("texts", "Patterns of files and directories that are not sent, such as *.cache.", []),
+    "checkpoints": Key(
+        "texts",
+        "Patterns of checkpoints, below the directories of results.paths: a directory that fits is sent only as a "
+        "whole, files that fit only together with those beside them.",
+        [],
+    ),
+    "interval": Key(
+        "int",
+        "Pause between two pushes while the job runs; 0 pushes at its end and on a notice only.",
+        60,
+        minimum=0,
+        maximum=86_400,
+        unit="seconds",
+    ),
+    "restore": Key("bool", "Fill empty directories of a new instance with what the bucket holds.", True),
+    "pull": Key(
+        "text",
+        "Directory of your machine to which sync.yml, and launch.yml at the end of the job, bring the results; from "
+        "where you typed the command.",
+        shown="they stay in the bucket",
+        pattern=_LOCAL,
+        form=_LOCAL_FORM,
+    ),
+    # Source: S3 API PutObject, x-amz-storage-class; those that can be read at once.
+    "storage_class": Key(
+        "text",
+        "Storage class of the objects.",
+        shown="STANDARD",
+        choices=("STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"),
+    ),
+    "kms_key_id": Key(
+        "text",
+        "KMS key to encrypt the objects with, by id, ARN or alias.",
+        shown="the bucket's own encryption",
+        pattern=r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:(key|alias)/[\w/-]+|alias/[\w/-]+|[0-9a-f-]{36}|mrk-[0-9a-f]{32}",
+        form="a key id, an ARN or alias/NAME",
+    ),
+}
+
 RUNTIME = {
     "docker": Key("bool", "Set up the docker engine.", True),
     "gpu": Key(
@@ -587,12 +647,11 @@ RECOVERY = {
         "controller",
         choices=("controller", "self", "none"),
     ),
-    # Source: S3 user guide, "General purpose bucket naming rules".
     "bucket": Key(
         "text",
         "S3 bucket, and a prefix if you like, from which instances set themselves up; goes with mode self.",
-        pattern=r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*/?",
-        form="s3://BUCKET or s3://BUCKET/PREFIX",
+        pattern=BUCKET,
+        form=BUCKET_FORM,
     ),
     "max_generations": Key(
         "int",
@@ -680,6 +739,12 @@ SCHEMA: dict[str, Key] = {
         "items", "EFS file systems, which all instances share and which outlive them.", [], keys=FILE_SYSTEM
     ),
     "channels": Key("items", "Files that travel between your machine and the instances.", [], keys=CHANNEL),
+    "results": Key(
+        "section",
+        "Checkpoints and results in a bucket: sent while the job runs, brought back to the next instance and to you.",
+        optional=True,
+        keys=RESULTS,
+    ),
     "runtime": Key("section", "What to set up on the instances.", keys=RUNTIME),
     "job": Key(
         "section", "The container to run; a profile without it gives you instances only.", optional=True, keys=JOB

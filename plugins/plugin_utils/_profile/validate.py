@@ -229,6 +229,8 @@ def _complete(checked: Checked) -> None:
         _complete_channel(checked, index, channel, home)
     if profile["job"]:
         _complete_job(profile, home)
+    if profile["results"]:
+        _complete_results(checked, home)
 
 
 def _complete_names(checked: Checked) -> None:
@@ -269,6 +271,15 @@ def _complete_job(profile: dict[str, Any], home: str) -> None:
     root = next((place["mount_point"] for place in places if place.get("mount_point")), home)
     job["state_dir"] = posixpath.normpath(job["state_dir"] or f"{root}/{profile['experiment']}")
     job["mounts"] = [home + mount[1:] if mount.startswith("~/") else mount for mount in job["mounts"] or []]
+
+
+def _complete_results(checked: Checked, home: str) -> None:
+    profile, setting = checked.profile, checked.setting
+    results, job = profile["results"], profile["job"]
+    given = [home + path[1:] if path.startswith("~/") else path for path in results["paths"]]
+    results["paths"] = [posixpath.normpath(path) for path in given] or ([job["state_dir"]] if job else [])
+    if results["pull"]:
+        results["pull"] = local_path(results["pull"], setting.cwd, setting.home)
 
 
 def remote_home(user: str) -> str:

@@ -124,6 +124,7 @@ def test_the_bundle_holds_no_secret_and_is_uploaded_once(role: User) -> None:
     launch(role, "once", "-e", SHARED)
     assert role.changing_calls()[len(calls) :] == [], "the same command again changes nothing"
     (instance,) = role.alive("once")
+    role.status("-e", "experiment=once")  # reads its host keys
     assert role.ssh(instance, "once", "findmnt --noheadings --output TARGET /shared") == "/shared\n"
     role.play("close", "-e", "experiment=once", "-e", "delete_volumes=all", "-e", "delete_file_systems=all")
     assert role.tagged("once") == {} and objects(role) == {}

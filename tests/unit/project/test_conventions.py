@@ -374,7 +374,12 @@ def test_root_playbooks_are_shims() -> None:
     playbooks = list((ROOT / "playbooks").glob("*.yml"))
     text = "".join(path.read_text() for path in playbooks)
     parts = {path.name for path in playbooks if f"import_playbook: {path.name}" in text or f"'{path.stem}'" in text}
-    assert parts == {"generation.yml", "watch.yml", "self.yml"}  # of launch and resume, or of an instance: no verbs
+    assert parts == {
+        "generation.yml",
+        "results.yml",
+        "watch.yml",
+        "self.yml",
+    }  # of launch and resume, or of an instance: no verbs
     names = {path.name for path in playbooks} - parts
     assert names == {path.name for path in ROOT.glob("*.yml") if path.name not in ("galaxy.yml", "requirements.yml")}
     for name in names:

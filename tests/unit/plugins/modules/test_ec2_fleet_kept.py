@@ -119,6 +119,18 @@ NONE = fleets()
 LIVE = fleets(fleet())
 
 
+def test_template_that_is_given_is_made_before_the_fleet_and_not_for_one_that_is_there(run: Any, wire: Wire) -> None:
+    template = {**PRESENT["launch_template"], "data": {"ImageId": "ami-1"}}
+    wire.script("DescribeFleets", NONE, LIVE)
+    wire.script("DescribeFleetInstances", members("i-1"))
+    wire.script("DescribeInstances", instances("i-1"))
+    run(**{**PRESENT, "launch_template": template})
+    made = [action for action, _params in wire.calls if action.startswith("Create")]
+    assert made == ["CreateLaunchTemplate", "CreateFleet"]
+    run(**{**PRESENT, "launch_template": template})
+    assert len(wire.of("CreateLaunchTemplate")) == 1
+
+
 def test_request_on_the_wire(run: Any, wire: Wire) -> None:
     wire.script("DescribeFleets", NONE, LIVE)
     wire.script("DescribeFleetInstances", members("i-1"))

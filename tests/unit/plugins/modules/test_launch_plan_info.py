@@ -322,3 +322,16 @@ def test_instances_whose_key_file_is_elsewhere(aws: Aws, plan: Any) -> None:  # 
     done = plan()
     assert done.rc == 1
     assert "copy the file from the machine that launched them" in done.msg
+
+
+RESULTS: Resource = {"bucket": "s3://results-here/runs", "pull": "/tmp/x"}
+
+
+def test_the_bucket_of_results_is_looked_at_before_anything_is_made(
+    aws: Aws, plan: Any, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setenv("EXPERIMENTS_SPOT_INSTANCE_ENDPOINT_URL", "http://192.0.2.1:4566")
+    done = plan(results=RESULTS)
+    assert done.rc and "results.bucket: there is no bucket results-here" in done.msg
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="results-here")
+    assert plan(results=RESULTS).rc == 0

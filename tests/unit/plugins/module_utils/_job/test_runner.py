@@ -421,3 +421,52 @@ def test_damaged_ledger(engine: Engine, text: str) -> None:
 def test_bad_job_file(engine: Engine) -> None:
     status, out = engine.run(image="")
     assert status == runner.EX_CONFIG and "lacks image" in out and "Traceback" not in out
+
+
+def saves(engine: Engine, tmp_path: Path, sh: str) -> dict[str, str]:
+    """A pusher of results whose unit does that when it is started."""
+    config, status = tmp_path / "results.json", tmp_path / "status.json"
+    config.write_text("{}")
+    systemctl = tmp_path / "bin/systemctl"
+    systemctl.write_text(
+        f'#!/bin/sh\necho "systemctl $@" >> "$FAKE/calls"\ncp {engine.ledger_path} {tmp_path}/seen\n{sh}\n'
+    )
+    systemctl.chmod(0o755)
+    return {"results_config": str(config), "results_status": str(status)}
+
+
+def test_results_are_sent_when_the_job_has_ended(engine: Engine, tmp_path: Path) -> None:
+    told = {"files": 3, "bytes": 9, "left": 0, "failed": 0, "message": "", "url": "s3://b/x/"}
+    paths = saves(engine, tmp_path, f"echo '{json.dumps(told)}' > {tmp_path}/status.json")
+    status, out = engine.run(**paths)
+    assert status == 0 and "the results are in their bucket" in out
+    assert "systemctl start experiments-spot-results@end.service" in engine.calls
+    seen = json.loads((tmp_path / "seen").read_text())["runs"][-1]
+    assert (seen["state"], seen["saving"]) == ("succeeded", True), "what is sent says how the job ended"
+    assert engine.last["results"]["files"] == 3 and "saving" not in engine.last
+
+
+def test_results_that_are_not_sent_are_told_and_change_nothing(engine: Engine, tmp_path: Path) -> None:
+    told = {"message": "state/a: the credentials may not s3:PutObject", "failed": 1}
+    paths = saves(engine, tmp_path, f"echo '{json.dumps(told)}' > {tmp_path}/status.json; exit 1")
+    status, out = engine.run(**paths)
+    assert status == 0 and "the results were not sent: state/a: the credentials may not s3:PutObject" in out
+    assert engine.last["state"] == "succeeded" and "s3:PutObject" in engine.last["results"]["message"]
+
+
+def test_whoever_stops_a_job_sends_its_results(engine: Engine, tmp_path: Path) -> None:
+    engine.answer("run", sh=UNTIL_STOPPED)
+    engine.answer("stop", sh='touch "$FAKE/stopped"\n')
+    process = engine.start(**saves(engine, tmp_path, "exit 0"))
+    wait_for_line(process, "started")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert not [call for call in engine.calls if call.startswith("systemctl")]
+
+
+def test_a_runner_that_is_stopped_while_results_are_sent_ends_at_once(engine: Engine, tmp_path: Path) -> None:
+    process = engine.start(**saves(engine, tmp_path, "sleep 5"))
+    wait_for_line(process, "sending the results")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=4) == 0
+    assert engine.last["state"] == "succeeded" and "saving" not in engine.last

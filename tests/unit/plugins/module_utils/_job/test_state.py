@@ -144,3 +144,12 @@ def test_a_failure_without_a_word_has_a_message() -> None:
 
 def test_systemctl_show() -> None:
     assert parse_show("ActiveState=active\nResult=\nnoise\n") == {"ActiveState": "active", "Result": ""}
+
+
+def test_a_job_whose_results_are_sent_is_not_over() -> None:
+    document = {"spec_sha256": "a", "instance_id": "i", "generation": 1}
+    run = {**document, "state": "succeeded", "exit_code": 0, "saving": True}
+    found = summary(Current({"ActiveState": "active"}, document, True, [run]))
+    assert (found["state"], found["exit_code"], found["unit_active"]) == ("saving", None, True)
+    found = summary(Current({"ActiveState": "inactive"}, document, True, [run]))
+    assert (found["state"], found["exit_code"]) == ("succeeded", 0)

@@ -293,3 +293,57 @@ def test_forget(machine: Any) -> None:
     steps.forget(str(machine.state_file))
     assert [path.name for path in machine.state_file.parent.iterdir()] == ["notice.last.json"]
     steps.forget(str(machine.state_file))
+
+
+@pytest.fixture()
+def pusher(machine: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The pusher of results is set up, and says that when it is asked."""
+    monkeypatch.setattr(steps, "RESULTS_CONFIG", str(machine.root / "results.json"))
+    monkeypatch.setattr(steps, "RESULTS_STATUS", str(machine.root / "status.json"))
+    (machine.root / "results.json").write_text("{}")
+
+    def tell(**told: Any) -> None:
+        (machine.root / "status.json").write_text(json.dumps(told))
+
+    return tell
+
+
+def test_results_are_sent_between_the_ledger_and_the_volumes(machine: Any, handler: Any, pusher: Any) -> None:
+    machine.mount("/data")
+    machine.start_job()
+    pusher(files=2, bytes=7, left=1, failed=0, message="")
+    handler(volumes=[VOLUME], detach=False).handle()
+    assert machine.calls == [
+        "stop --no-block experiments-spot-job.service",
+        "sync -f /data",
+        "stop --no-block experiments-spot-results.timer experiments-spot-results@periodic.service",
+        "start --no-block experiments-spot-results@notice.service",
+        "umount /data",
+    ]
+    assert machine.state["results"]["files"] == 2 and machine.state["messages"] == []
+
+
+def test_results_that_are_not_sent_do_not_keep_the_volumes(machine: Any, handler: Any, pusher: Any) -> None:
+    machine.mount("/data")
+    machine.ended_job()
+    pusher(message="the time was over before everything was sent", failed=1)
+    handler(volumes=[VOLUME], detach=False).handle()
+    assert machine.state["messages"] == ["results: the time was over before everything was sent"]
+    assert "umount /data" in machine.calls
+
+
+def test_a_push_that_hangs_is_killed_in_time(
+    machine: Any, handler: Any, pusher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "unit_state", lambda unit: "activating" if "results" in unit else "inactive")
+    machine.mount("/data")
+    handler(left=9.5, volumes=[VOLUME], detach=False).handle()
+    assert "kill --signal=SIGKILL experiments-spot-results@notice.service" in machine.calls
+    assert "results: the time was over" in machine.state["messages"] and "umount /data" in machine.calls
+
+
+def test_a_time_limit_waits_for_the_results(machine: Any, handler: Any, pusher: Any) -> None:
+    made = handler(notice={"kind": "expired"})
+    before = made.state["deadline"]
+    made.push_results()
+    assert made.state["deadline"] == before + steps.RESULTS_TIME

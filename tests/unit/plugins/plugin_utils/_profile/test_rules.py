@@ -353,3 +353,33 @@ def test_all_that_belongs_to_one_region_is_told_at_once(check: Check) -> None:
     changes = {"capacity.regions": TWO, "capacity.subnet_ids": ["subnet-01234567"], "volumes": [volume(volume_id=VOL)]}
     _profile, problems = check(changes)
     assert {problem.path for problem in problems} == {"image.id", "capacity.subnet_ids", "volumes[0].volume_id"}
+
+
+RESULTS = {"results.bucket": "s3://mine/runs", "access.instance_profile": "workers"}
+
+
+def test_results_are_completed(check: Check) -> None:
+    profile, problems = check({**RESULTS, "results.pull": "out", "results.paths": ["~/a/", "/data/b"]})
+    assert problems == [] and profile is not None
+    assert profile["results"]["paths"] == ["/home/ubuntu/a", "/data/b"]
+    assert (profile["results"]["pull"], profile["results"]["interval"]) == ("/work dir/out", 60)
+    profile, _problems = check({"results.paths": []})
+    assert profile is not None and profile["results"]["paths"] == [profile["job"]["state_dir"]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"access.instance_profile": None}, "access.instance_profile", "docs/results.md"),
+        ({"results.bucket": None}, "results.bucket", "s3://BUCKET"),
+        ({"results.bucket": "mine"}, "results.bucket", "s3://BUCKET"),
+        ({"results.paths": ["/etc/x"]}, "results.paths[0]", "belongs to the system"),
+        ({"results.paths": ["/a/out", "/b/out"]}, "results.paths", "rename one of them"),
+        ({"results.interval": -1}, "results.interval", "0 to 86,400"),
+        ({"job": None}, "results.paths", "there is no job"),
+    ],
+)
+def test_what_results_need(check: Check, changes: dict[str, Any], path: str, words: str) -> None:
+    _profile, problems = check({**RESULTS, **changes})
+    assert [problem.path for problem in problems] == [path]
+    assert words in str(problems[0])

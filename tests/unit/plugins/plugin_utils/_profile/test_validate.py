@@ -35,6 +35,7 @@ NORMAL = {
     "channels": list,
     "runtime": dict,
     "job": dict,
+    "results": type(None),
     "tags": dict,
 }
 
