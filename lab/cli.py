@@ -92,14 +92,14 @@ def interrupt_arguments(sub: argparse.ArgumentParser) -> None:
 
 def capacity_arguments(sub: argparse.ArgumentParser) -> None:
     """Arguments of `capacity`."""
-    text = "e.g. t3.medium/us-east-1a/spot=0, t3.medium=2, '*=0'; N may be `any`"
+    text = "e.g. t3.medium/us-east-1a/spot=0, t3.medium=2, '*=0'; N may be `any`, ZONE a region"
     sub.add_argument("pools", nargs="*", type=controls.pool, metavar="TYPE[/ZONE[/MARKET]]=N", help=text)
 
 
 def fail_arguments(sub: argparse.ArgumentParser) -> None:
     """Arguments of `fail`."""
     text = "e.g. RunInstances=InternalError:2; TIMES may be `always`; CALL=none takes it back"
-    sub.add_argument("faults", nargs="*", type=controls.fault, metavar="CALL=CODE[:TIMES]", help=text)
+    sub.add_argument("faults", nargs="*", type=controls.fault, metavar="CALL=CODE[:TIMES][@REGION]", help=text)
 
 
 ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -242,17 +242,21 @@ def inventory(slot: Slot) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     import boto3  # noqa: PLC0415  half a second that `env` does not need
     from botocore.config import Config  # noqa: PLC0415  half a second, too
 
-    ec2: Any = boto3.client(
-        "ec2",
-        endpoint_url=slot.endpoint,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        config=Config(proxies={}),
-    )
-    reservations = ec2.describe_instances()["Reservations"]
-    instances = [instance for reservation in reservations for instance in reservation["Instances"]]
-    return instances, ec2.describe_volumes()["Volumes"]
+    instances: list[dict[str, Any]] = []
+    volumes: list[dict[str, Any]] = []
+    for region in controls.call(slot, "health")["regions"]:
+        ec2: Any = boto3.client(
+            "ec2",
+            endpoint_url=slot.endpoint,
+            region_name=region,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(proxies={}),
+        )
+        for reservation in ec2.describe_instances()["Reservations"]:
+            instances += reservation["Instances"]
+        volumes += ec2.describe_volumes()["Volumes"]
+    return instances, volumes
 
 
 def report(slot: Slot, instances: list[dict[str, Any]], volumes: list[dict[str, Any]], calls: Any) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from lab.machines.slots import Slot
 
 POOL = re.compile(r"([^/=]+)(?:/([^/=]+))?(?:/([^/=]+))?=(\d+|any)")
-FAULT = re.compile(r"([A-Z][A-Za-z0-9]+)=([A-Za-z0-9.]+)(?::(\d+|always))?")
+FAULT = re.compile(r"([A-Z][A-Za-z0-9]+)=([A-Za-z0-9.]+)(?::(\d+|always))?(?:@([a-z0-9-]+))?")
 SERVICES = ("ec2", "ssm", "sts", "iam", "s3", "pricing", "service-quotas", "events", "sqs")
 TIMEOUT = 10  # seconds
 
@@ -68,18 +68,19 @@ def pool(text: str) -> dict[str, Any]:
 
 
 def fault(text: str) -> dict[str, Any]:
-    """`CALL=CODE[:TIMES]`, or `CALL=none` to take it back, as the control wants it; for argparse."""
+    """`CALL=CODE[:TIMES][@REGION]`, or `CALL=none` to take it back, as the control wants it; for argparse."""
     found = FAULT.fullmatch(text)
     if not found:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not CALL=CODE[:TIMES]; e.g. RunInstances=InsufficientInstanceCapacity:2"
+            f"{text!r} is not CALL=CODE[:TIMES][@REGION]; e.g. RunInstances=InsufficientInstanceCapacity:2"
         )
-    action, code, times = found.groups()
+    action, code, times, region = found.groups()
     if not known(action):
         raise argparse.ArgumentTypeError(f"no service of {', '.join(SERVICES)} has a call {action}")
     if code == "none":
         return {"action": action, "clear": True}
-    return {"action": action, "code": code, "times": None if times == "always" else int(times or 1)}
+    there = {"region": region} if region else {}
+    return {"action": action, "code": code, "times": None if times == "always" else int(times or 1), **there}
 
 
 def known(action: str) -> bool:
@@ -118,8 +119,8 @@ def limits(capacity: list[dict[str, Any]]) -> list[list[str]]:
 def faults(ordered: list[dict[str, Any]]) -> list[list[str]]:
     """Rows of `lab fail`, head included; used up ones are left out."""
     rows = [
-        [one["action"], one["code"], "always" if one["times"] is None else str(one["times"])]
+        [one["action"], one["code"], "always" if one["times"] is None else str(one["times"]), one.get("region") or "*"]
         for one in ordered
         if one["times"] != 0
     ]
-    return [["CALL", "CODE", "TIMES"], *rows]
+    return [["CALL", "CODE", "TIMES", "REGION"], *rows]

@@ -8,9 +8,11 @@ import hmac
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.iam.models import iam_backends
 
 from lab.aws.calls import Call
+from lab.aws.config import OPT_IN_REGIONS
 from lab.aws.world import World
 
 EXPIRED = "ASIAEXPIRED"  # an access key id that starts so belongs to a session that is over
@@ -46,6 +48,10 @@ def check(world: World, call: Call) -> Problem | None:
         return MISSING
     if call.access_key.startswith(EXPIRED):
         return OVER[call.protocol]
+    # A region that is not enabled answers as if it did not know the key. Source: AWS re:Post, "AuthFailure"; a region
+    # that does not exist has no address there, here its signature is not accepted.
+    if call.service in CHECKED and (call.region in OPT_IN_REGIONS or call.region not in RegionsAndZonesBackend.zones):
+        return UNKNOWN[call.protocol]
     secret = world.config.access_keys.get(call.access_key)
     if secret is None and not _issued(world, call.access_key):
         return UNKNOWN[call.protocol]
@@ -80,7 +86,7 @@ def denied(world: World, call: Call) -> Problem | None:
     if call.protocol == "ec2":
         message = (
             f"You are not authorized to perform this operation. {reason} on resource: "
-            f"arn:aws:ec2:{world.config.region}:{world.config.account_id}:* because no identity-based policy "
+            f"arn:aws:ec2:{call.region}:{world.config.account_id}:* because no identity-based policy "
             f"allows the {call.service}:{call.action} action. Encoded authorization failure message: bGFiLWRlbmllZA"
         )
         return ("UnauthorizedOperation", message, 403)

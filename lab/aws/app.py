@@ -25,7 +25,7 @@ from moto.ssm.models import ssm_backends
 from lab.aws import access, calls, control, efs, events, images, network, services, throttle
 from lab.aws.calls import Call, Environ, StartResponse
 from lab.aws.catalog import Catalog
-from lab.aws.cloud import LabCloud
+from lab.aws.cloud import LabCloud, LabClouds
 from lab.aws.config import Config
 from lab.aws.errors import Refusal
 from lab.aws.fleet.keeper import Keeper
@@ -68,14 +68,14 @@ def create_app(machines: Machines, config: Config) -> App:
 
     Args:
         machines: what plays the machines; `connect` is called here.
-        config: account, region, network, images.
+        config: account, regions, network, images.
 
     Returns:
-        a WSGI application; `app.world` and `app.cloud` are for tests.
+        a WSGI application; `app.world` (of the first region) and `app.cloud` are for tests.
     """
     app = App(World(config=config, machines=machines, speed=config.speed))
     # moto's own extension point: which class answers at EC2's address.
-    LabEC2.world = app.world
+    LabEC2.worlds = app.world.regions
     ec2_urls.url_paths["{0}/"] = LabEC2.dispatch
     efs.install(app.world)
     for service in ("ec2", "sts", "ssm"):  # now rather than in the first call of each
@@ -88,31 +88,31 @@ class App:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.cloud = LabCloud(world)
+        world.regions.update({world.config.region: world})
+        world.regions.update({name: world.region(name) for name in world.config.more_regions})
+        self.cloud = LabClouds([LabCloud(region) for region in world.regions.values()])
         self.moto = DomainDispatcherApplication(create_backend_app)
-        world.keeper = Keeper(world)
+        for region in world.regions.values():
+            region.keeper = Keeper(region)
         self.reset()
         world.machines.connect(self.cloud)
 
     def reset(self) -> None:
         """An empty account."""
-        world, config = self.world, self.world.config
+        worlds = self.world.regions.values()
         for backends in (ec2_backends, efs_backends, iam_backends, ssm_backends):
             _reset(backends)
         events.reset()
-        world.backend = ec2_backends[config.account_id][config.region]
-        for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
-            table.clear()
-        for states in (world.snapshot_states, world.snapshot_progress, world.modifications, world.lives):
-            states.clear()
-        world.placements.clear()
-        world.deliveries.clear()
-        control.clear(world)
-        world.calls.clear()
-        network.use_addresses(world)
-        network.default_network(world)
-        images.install(world)
-        access.install(world)
+        for world in worlds:
+            _empty(world)
+        self.world.deliveries.clear()
+        control.clear(self.world)
+        self.world.calls.clear()
+        network.use_addresses(worlds)
+        network.default_networks(worlds)
+        for world in worlds:
+            images.install(world)
+        access.install(self.world)
 
     def _reset_all(self) -> None:
         self.world.machines.reset()
@@ -122,7 +122,8 @@ class App:
         """Answer one request."""
         if environ.get("PATH_INFO", "").startswith("/lab/"):
             status, data = control.handle(self.world, self._reset_all, self.cloud, environ)
-            self.world.keeper.wake()
+            for world in self.world.regions.values():
+                world.keeper.wake()
             return calls.answer(start, data, status)
         call = calls.read(environ)
         entry = self._log(call)
@@ -150,7 +151,8 @@ class App:
             application = self.moto.get_application(environ)
             return application(environ, start)
         try:
-            return calls.answer(start, act(self.world, call.params()), 200, "application/x-amz-json-1.1")
+            world = self.world.regions.get(call.region, self.world)
+            return calls.answer(start, act(world, call.params()), 200, "application/x-amz-json-1.1")
         except Refusal as err:
             return calls.error(start, call, err.code, err.message, err.http)
 
@@ -159,6 +161,7 @@ class App:
         with self.world.lock:
             for fault in self.world.faults:
                 fits = fault.action == call.action and not fault.in_fleet and fault.times != 0
+                fits = fits and fault.region in ("", call.region)
                 if fits and all(str(call.params().get(k)) == str(v) for k, v in fault.match.items()):
                     if fault.skip:
                         fault.skip -= 1
@@ -175,6 +178,7 @@ class App:
                 "time": time.time(),
                 "service": call.service,
                 "action": call.action,
+                "region": call.region,
                 "mutating": call.mutating,
                 "access_key": call.access_key,
                 "status": None,
@@ -182,6 +186,16 @@ class App:
             entries.append(entry)
             del entries[: -control.LOG_LIMIT]
         return entry
+
+
+def _empty(world: World) -> None:
+    """Nothing in a region but what moto makes by itself."""
+    world.backend = ec2_backends[world.config.account_id][world.config.region]
+    for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
+        table.clear()
+    for states in (world.snapshot_states, world.snapshot_progress, world.modifications, world.lives):
+        states.clear()
+    world.placements.clear()
 
 
 def _http(fault: Fault) -> int:

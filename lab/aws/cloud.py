@@ -160,6 +160,78 @@ class LabCloud:
             set_status(request, "instance-stopped-no-capacity" if taken else "instance-stopped-by-user")
 
 
+class LabClouds:
+    """The `Cloud` of all regions: each report and question goes to the region that has the instance."""
+
+    def __init__(self, regions: list[LabCloud]) -> None:
+        self.regions = regions
+
+    def _of(self, instance_id: str) -> LabCloud:
+        return next((one for one in self.regions if instance_id in one.world.records), self.regions[0])
+
+    def view(self, instance_id: str) -> InstanceView | None:
+        """See machines.Cloud."""
+        return self._of(instance_id).view(instance_id)
+
+    def views(self) -> list[InstanceView]:
+        """See machines.Cloud."""
+        return [view for region in self.regions for view in region.views()]
+
+    def running(self, instance_id: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).running(instance_id)
+
+    def stopped(self, instance_id: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).stopped(instance_id)
+
+    def terminated(self, instance_id: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).terminated(instance_id)
+
+    def failed(self, instance_id: str, reason: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).failed(instance_id, reason)
+
+    def impaired(self, instance_id: str) -> None:
+        """See LabCloud."""
+        self._of(instance_id).impaired(instance_id)
+
+    def powered_off(self, instance_id: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).powered_off(instance_id)
+
+    def attached(self, volume_id: str, instance_id: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).attached(volume_id, instance_id)
+
+    def detached(self, volume_id: str, instance_id: str) -> None:
+        """See machines.Cloud."""
+        self._of(instance_id).detached(volume_id, instance_id)
+
+    # Volumes and snapshots are known to one region only; the others leave what they do not know alone.
+
+    def created(self, volume_id: str) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            region.created(volume_id)
+
+    def resized(self, volume_id: str) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            region.resized(volume_id)
+
+    def snapshot_progress(self, snapshot_id: str, percent: int) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            region.snapshot_progress(snapshot_id, percent)
+
+    def snapshot_completed(self, snapshot_id: str) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            region.snapshot_completed(snapshot_id)
+
+
 def later(seconds: float, act: Any, *args: Any) -> None:
     """Call something after a while, without keeping the process alive for it."""
     timer = threading.Timer(seconds, act, args)

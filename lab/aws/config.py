@@ -9,6 +9,13 @@ from dataclasses import dataclass, field
 ACCESS_KEY = "AKIALAB0EXPERIMENTS0"
 SECRET_KEY = "lab+secret/key+of/experiments+spot+stand+in"
 
+# Regions that an account has to enable first, which the lab's has not. Source: AWS Account Management guide, "Enable or
+# disable AWS Regions in your account".
+OPT_IN_REGIONS = (
+    "af-south-1", "ap-east-1", "ap-south-2", "ap-southeast-3", "ap-southeast-4", "ca-west-1", "eu-central-2",
+    "eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "me-south-1",
+)  # fmt: skip
+
 # Source: EC2 User Guide "Spot Instance quotas": vCPUs a new account may use per family group and region.
 NEW_ACCOUNT_VCPUS = {"Standard": 5, "G and VT": 0, "P": 0}
 
@@ -30,10 +37,10 @@ class ImageDef:
     imds_support: str = ""
     boot_mode: str = "uefi-preferred"
 
-    @property
-    def image_id(self) -> str:
-        """The same id in every lab: derived from the name."""
-        return "ami-0" + hashlib.sha256(self.name.encode()).hexdigest()[:16]
+    def image_id(self, region: str) -> str:
+        """The same id in every lab: derived from the name. The copies of an image in other regions have other ids."""
+        name = self.name if region == "us-east-1" else f"{region} {self.name}"
+        return "ami-0" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 _DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-%s/latest/ami-id"
@@ -113,14 +120,16 @@ IMAGES = (
 class Config:
     """One lab.
 
-    `vpc_cidr` must leave room for six default subnets of /20; machines get addresses out of them. `public_cidr` is
-    where public addresses come from. `start_delay` is how long an instance stays `pending` at least, in seconds.
+    `vpc_cidr` must leave room for a default subnet of /20 a zone; machines get addresses out of them. The machines of
+    `more_regions` share this network, so their subnets lie beside those of `region`. `public_cidr` is where public
+    addresses come from. `start_delay` is how long an instance stays `pending` at least, in seconds.
     `terminated_visible` is how long a terminated instance is still described (AWS: about an hour).
     `efs_delay` is how long a file system takes to be made or changed, a mount target twice as long.
     `vcpu_quota`: family group to vCPUs, a missing group has no limit. `speed` divides the lab's own delays.
     """
 
     region: str = "us-east-1"
+    more_regions: tuple[str, ...] = ("us-west-2", "eu-west-1")
     account_id: str = "123456789012"
     user_name: str = "lab"
     access_keys: dict[str, str] = field(default_factory=lambda: {ACCESS_KEY: SECRET_KEY})

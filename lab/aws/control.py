@@ -2,11 +2,13 @@
 
 GET  /lab/NAME          what is set
 POST /lab/interrupt     {instance_id, notice, action, rebalance}   see interruptions.order
-POST /lab/capacity      {type, zone, market, count}   count: instances the pool can run at once; null: no limit
-POST /lab/fail          {action, code, message, http, times, skip, match, after, in_fleet}   times null: until reset;
-                        {action, clear: true} takes it back
+POST /lab/capacity      {type, zone, market, count}   count: instances the pool can run at once; null: no limit;
+                        zone may be a region, for all its zones
+POST /lab/fail          {action, code, message, http, times, skip, match, region, after, in_fleet}
+                        times null: until reset; {action, clear: true} takes it back
 POST /lab/deny          {action}       like ec2's RunInstances, or PassRole; a pattern; {allow: action} takes it back
-POST /lab/quota         {group, vcpus} group: Standard, "G and VT", P; null: no limit; {new_account: true}: AWS's
+POST /lab/quota         {group, vcpus} group: Standard, "G and VT", P; null: no limit; {new_account: true}: AWS's;
+                        {…, region}: there only, else in all regions
 POST /lab/throttle      {action, rate, burst}   calls a second; action may be a pattern; rate null: no limit;
                         {aws: true}: the limits that AWS documents
 POST /lab/consistency   {seconds}      how long a new resource is not seen
@@ -72,17 +74,33 @@ def _show(world: World, name: str, query: dict[str, list[str]]) -> Any:
     return SHOWN[name](world)
 
 
+def _limits(world: World) -> list[dict[str, Any]]:
+    """The limits of all regions; one that holds for all zones of some regions only names these."""
+    everywhere = [c for c in world.capacity if all(c in one.capacity for one in world.regions.values())]
+    there = [
+        {**asdict(c), "zone": name if c.zone == "*" else c.zone}
+        for name, one in world.regions.items()
+        for c in one.capacity
+        if c not in everywhere
+    ]
+    return [*map(asdict, everywhere), *there]
+
+
 SHOWN: dict[str, Callable[[World], Any]] = {
-    "capacity": lambda world: [asdict(c) for c in world.capacity],
+    "capacity": _limits,
     "consistency": lambda world: {"seconds": world.lag},
     "credentials": lambda world: {"expired": world.expired},
     "deny": lambda world: sorted(world.denied),
     "events": lambda world: world.deliveries,
     "fail": lambda world: [asdict(f) for f in world.faults],
-    "health": lambda world: {"instances": len(world.live()), "region": world.config.region},
-    "quota": lambda world: world.quota,
+    "health": lambda world: {
+        "instances": sum(len(one.live()) for one in world.regions.values()),
+        "region": world.config.region,
+        "regions": list(world.regions),
+    },
+    "quota": lambda world: dict(world.quota),
     "speed": lambda world: {"factor": world.speed},
-    "spot": spot.histories,
+    "spot": lambda world: [history for one in world.regions.values() for history in spot.histories(one)],
     "throttle": throttle.show,
 }
 
@@ -97,7 +115,7 @@ def _change(world: World, name: str, args: dict[str, Any], reset: Callable[[], N
     if name == "event":
         return _event(cloud, args)
     if name == "interrupt":
-        return interruptions.order(world, args)
+        return interruptions.order(_place(world, str(args.get("instance_id"))), args)
     if name not in SET:
         raise BadControl("no such control to set")
     SET[name](world, args)
@@ -106,14 +124,22 @@ def _change(world: World, name: str, args: dict[str, Any], reset: Callable[[], N
 
 def clear(world: World) -> None:
     """No faults, no limits, nothing denied."""
-    world.capacity.clear()
     world.faults.clear()
     world.denied.clear()
-    world.quota.clear()
-    world.quota.update(world.config.vcpu_quota)
     world.buckets.clear()
-    world.hidden.clear()
-    world.lag, world.expired = 0.0, False
+    world.expired = False
+    for one in world.regions.values():
+        one.capacity.clear()
+        one.quota.clear()
+        one.quota.update(one.config.vcpu_quota)
+        one.hidden.clear()
+        one.lag = 0.0
+
+
+def _place(world: World, instance_id: str) -> World:
+    """The region of an instance, of which the beginning may be given; the first region when nobody has it."""
+    has = (one for one in world.regions.values() if any(known.startswith(instance_id) for known in one.records))
+    return next(has, world)
 
 
 def _within(pool: tuple[str, ...], wider: tuple[str, ...]) -> bool:
@@ -124,26 +150,33 @@ def _within(pool: tuple[str, ...], wider: tuple[str, ...]) -> bool:
 def _capacity(world: World, args: dict[str, Any]) -> None:
     kind, zone = args.get("type") or "*", args.get("zone") or "*"
     market = args.get("market") or "*"
-    _check_pool(world, kind, zone, market)
-    if args.get("count") is None:  # no limit any more: those of narrower pools go too
+    places = _check_pool(world, kind, zone, market)
+    for place in places:
+        _limit(place, kind, "*" if zone in world.regions else zone, market, args.get("count"))
+
+
+def _limit(world: World, kind: str, zone: str, market: str, count: int | None) -> None:
+    if count is None:  # no limit any more: those of narrower pools go too
         wanted = (kind, zone, market)
         world.capacity[:] = [c for c in world.capacity if not _within((c.type, c.zone, c.market), wanted)]
     else:
         world.capacity[:] = [c for c in world.capacity if (c.type, c.zone, c.market) != (kind, zone, market)]
-        world.capacity.append(Capacity(kind, zone, int(args["count"]), market))
+        world.capacity.append(Capacity(kind, zone, int(count), market))
     interruptions.restart(world)
     spot.evaluate(world)
 
 
-def _check_pool(world: World, kind: str, zone: str, market: str) -> None:
-    """A pool that cannot exist would never be short."""
-    if kind != "*" and not rules.offered_zones(world, kind):
+def _check_pool(world: World, kind: str, zone: str, market: str) -> list[World]:
+    """The regions of a pool; one that cannot exist would never be short."""
+    zones = {z.name: one for one in world.regions.values() for z in one.backend.describe_availability_zones()}
+    places = [one for name, one in world.regions.items() if zone in ("*", name) or zones.get(zone) is one]
+    if not places:
+        raise BadControl(f"no zone {zone!r}; there are {', '.join(zones)}, and their regions")
+    if kind != "*" and not any(rules.offered_zones(one, kind) for one in places):
         raise BadControl(f"no instance type {kind!r} is sold here")
-    zones = [z.name for z in world.backend.describe_availability_zones()]
-    if zone not in ("*", *zones):
-        raise BadControl(f"no zone {zone!r}; there are {', '.join(zones)}")
     if market not in ("*", "spot", "on-demand"):
         raise BadControl(f"market is spot or on-demand, not {market!r}")
+    return places
 
 
 def _fail(world: World, args: dict[str, Any]) -> None:
@@ -167,6 +200,14 @@ def _deny(world: World, args: dict[str, Any]) -> None:
 
 
 def _quota(world: World, args: dict[str, Any]) -> None:
+    if args.get("region") not in (None, *world.regions):
+        raise BadControl(f"no region {args['region']!r}; there are {', '.join(world.regions)}")
+    for name, one in world.regions.items():
+        if args.get("region") in (None, name):
+            _set_quota(one, args)
+
+
+def _set_quota(world: World, args: dict[str, Any]) -> None:
     if args.get("new_account"):
         world.quota.update(NEW_ACCOUNT_VCPUS)
     elif args.get("vcpus") is None:
@@ -182,11 +223,13 @@ def _positive(value: Any, what: str) -> float:
 
 
 def _speed(world: World, args: dict[str, Any]) -> None:
-    world.speed = _positive(args.get("factor"), "factor")
+    for one in world.regions.values():
+        one.speed = _positive(args.get("factor"), "factor")
 
 
 def _consistency(world: World, args: dict[str, Any]) -> None:
-    world.lag = _positive(args["seconds"], "seconds") if args.get("seconds") else 0.0
+    for one in world.regions.values():
+        one.lag = _positive(args["seconds"], "seconds") if args.get("seconds") else 0.0
 
 
 def _credentials(world: World, args: dict[str, Any]) -> None:

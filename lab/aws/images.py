@@ -18,12 +18,12 @@ RESOLVE = "resolve:ssm:"
 class Image(Ami):
     """moto's Ami always has a 15 GB magnetic root that survives the instance; AWS's public images have not."""
 
-    def __init__(self, backend: Any, definition: ImageDef, zone: str) -> None:
+    def __init__(self, backend: Any, definition: ImageDef, region: str) -> None:
         self.root_gib = definition.root_gib
         self.login_user = definition.login_user
         super().__init__(
             backend,
-            definition.image_id,
+            definition.image_id(region),
             name=definition.name,
             description=definition.description or definition.name,
             owner_id=definition.owner_id,
@@ -36,7 +36,7 @@ class Image(Ami):
             image_location=f"{definition.owner_alias or definition.owner_id}/{definition.name}",
             root_device_type="ebs",
             root_device_name=definition.root_device_name,
-            region_name=zone,
+            region_name=f"{region}a",
             boot_mode=definition.boot_mode,
         )
         self.ena_support = True
@@ -67,7 +67,7 @@ def install(world: World) -> None:
     config = world.config
     parameters = ssm_backends[config.account_id][config.region]._parameters
     for definition in config.images:
-        image = Image(world.backend, definition, config.region + "a")
+        image = Image(world.backend, definition, config.region)
         world.backend.amis[image.id] = image
         for name in definition.ssm_parameters:
             parameters[name].append(_parameter(config.account_id, name, image.id, definition.created))

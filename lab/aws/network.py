@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -22,15 +24,15 @@ KEY_FILTERS = filters.table(
 class Addresses:
     """Public addresses out of one range, each to one interface at a time."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.hosts = [str(a) for a in ipaddress.ip_network(world.config.public_cidr).hosts()]
+    def __init__(self, worlds: Iterable[World]) -> None:
+        self.worlds = tuple(worlds)
+        self.hosts = [str(a) for a in ipaddress.ip_network(self.worlds[0].config.public_cidr).hosts()]
         self.next = 0
 
     def take(self) -> str:
         """The next free address, round robin, so that one just given back is not reused at once."""
-        used = {eni.public_ip for eni in self.world.backend.enis.values()}
-        used |= {address.public_ip for address in self.world.backend.addresses}
+        used = {eni.public_ip for world in self.worlds for eni in world.backend.enis.values()}
+        used |= {address.public_ip for world in self.worlds for address in world.backend.addresses}
         for _ in self.hosts:
             address = self.hosts[self.next]
             self.next = (self.next + 1) % len(self.hosts)
@@ -39,15 +41,28 @@ class Addresses:
         raise Refusal("InsufficientAddressCapacity", "Not enough available addresses to satisfy your request.")
 
 
-def use_addresses(world: World) -> None:
+def use_addresses(worlds: Iterable[World]) -> None:
     """moto invents addresses that belong to somebody; the lab's must be routable here and nowhere else."""
-    elastic_network_interfaces.random_public_ip = Addresses(world).take
+    elastic_network_interfaces.random_public_ip = Addresses(worlds).take
 
 
-def default_network(world: World) -> None:
-    """Default subnets in the lab's range when it is not AWS's 172.31.0.0/16. Source: VPC User Guide, default VPC."""
+def default_networks(worlds: Iterable[World]) -> None:
+    """The default network of each region; all machines share one range, so no two subnets have the same addresses."""
+    first = 0
+    for world in worlds:
+        default_network(world, first)
+        first += len(world.backend.describe_availability_zones())
+
+
+def default_network(world: World, first: int = 0) -> None:
+    """Default subnets in the lab's range when it is not AWS's 172.31.0.0/16. Source: VPC User Guide, default VPC.
+
+    Args:
+        world: one region.
+        first: how many blocks of the range the regions before it have.
+    """
     backend, wanted = world.backend, ipaddress.ip_network(world.config.vpc_cidr)
-    if backend.default_vpc.cidr_block == str(wanted):
+    if backend.default_vpc.cidr_block == str(wanted) and not first:
         return
     backend.default_vpc.cidr_block = str(wanted)
     for association in backend.default_vpc._cidr_block_association_set.values():
@@ -55,7 +70,7 @@ def default_network(world: World) -> None:
     for zone in list(backend.subnets):
         for subnet_id in list(backend.subnets[zone]):
             backend.delete_subnet(subnet_id)
-    blocks = wanted.subnets(prefixlen_diff=4)
+    blocks = islice(wanted.subnets(prefixlen_diff=4), first, None)
     for zone in backend.describe_availability_zones():
         # the first subnet of a zone is its default one in moto
         backend.create_subnet(backend.default_vpc.id, str(next(blocks)), availability_zone=zone.name)

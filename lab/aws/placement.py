@@ -75,11 +75,12 @@ def units(type_name: str, unit: str | None) -> float:
 
 
 def attainable(world: World, names: list[str], zone: str, region: str, unit: str | None) -> float:
-    """Capacity that the zone has for these types; only the lab's own region knows limits."""
+    """Capacity that the zone has for these types; only regions with machines know limits."""
+    place = world.regions.get(region)
     total = 0.0
     for name in names:
         if zone in prices.offered_zones(name, region, world.config.not_offered):
-            free = rules.free_places(world, name, zone, "spot") if region == world.config.region else None
+            free = rules.free_places(place, name, zone, "spot") if place else None
             total += float("inf") if free is None else free * units(name, unit)
     return total
 

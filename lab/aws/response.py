@@ -24,10 +24,10 @@ UNLOCKED = ("GetConsoleOutput",)  # asks the machine, which may take its time
 
 
 class Elsewhere(EC2Response):
-    """Another region: no machines there."""
+    """A region without machines."""
 
     def _refuse(self) -> ActionResult:
-        raise Refusal("OptInRequired", f"The lab has machines in one region only, not in {self.region}.")
+        raise Refusal("OptInRequired", f"The lab has machines in some regions only, not in {self.region}.")
 
     run_instances = create_fleet = request_spot_instances = request_spot_fleet = _refuse
 
@@ -35,7 +35,7 @@ class Elsewhere(EC2Response):
 class LabResponse(EC2Response):
     """moto's EC2 actions, one request at a time: they run in threads and moto's tables are not made for that."""
 
-    world: ClassVar[World]
+    worlds: ClassVar[dict[str, World]]
     # moto paints fixed values over these answers; the lab knows the true ones.
     RESPONSE_KEY_PATH_TO_TRANSFORMER = {
         path: transform
@@ -44,22 +44,28 @@ class LabResponse(EC2Response):
     }
 
     @property
+    def world(self) -> World:
+        """That of the region which the request is for."""
+        return self.worlds[self.region]
+
+    @property
     def args(self) -> dict[str, Any]:
         """The request's parameters in the shape and types of botocore's model."""
         return dict(self.params)
 
     @classmethod
     def dispatch(cls, *args: Any, **kwargs: Any) -> Any:
-        """The lab has one region; in the others there is a default network and nothing else."""
+        """The lab has some regions; in the others there is a default network and nothing else."""
         request = args[0]
         region = cls().get_region_from_url(request, request.raw_url)
-        if region == cls.world.config.region:
+        if region in cls.worlds:
             return super().dispatch(*args, **kwargs)
-        with cls.world.lock:
+        with next(iter(cls.worlds.values())).lock:
             return Elsewhere.dispatch(*args, **kwargs)
 
     def _dispatch(self, *args: Any, **kwargs: Any) -> Any:
         request = args[0]
+        self.region = self.get_region_from_url(request, request.raw_url)
         if request.values.get("Action") in UNLOCKED:
             return super()._dispatch(*args, **kwargs)
         with self.world.lock:

@@ -22,7 +22,9 @@ def get_products(world: World, args: dict[str, Any]) -> dict[str, Any]:
     """Pricing API GetProducts: `PriceList` holds JSON strings."""
     if args.get("ServiceCode") != "AmazonEC2":
         return {"FormatVersion": "aws_v1", "PriceList": []}
-    found = prices.products(args.get("Filters", []), world.config.region, world.config.not_offered)
+    fields = {one["Field"]: one["Value"] for one in args.get("Filters", [])}
+    region = fields.get("regionCode", world.config.region)
+    found = prices.products(args.get("Filters", []), region, world.config.not_offered)
     size = min(int(args.get("MaxResults") or 100), 100)
     start = int(args.get("NextToken") or 0)
     answer: dict[str, Any] = {"FormatVersion": "aws_v1", "PriceList": found[start : start + size]}

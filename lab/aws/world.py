@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -74,17 +74,23 @@ class Fault:
     times: int | None = 1  # None = until reset
     skip: int = 0  # so many calls go well first
     match: dict[str, str] = field(default_factory=dict)
+    region: str = ""  # empty: in all of them
     after: bool = False  # do the work, lose the answer
     in_fleet: bool = False  # in Errors[] of CreateFleet's 200 answer
 
 
 @dataclass
 class World:
-    """Everything one `create_app` shares between requests, control calls and machine threads."""
+    """Everything that requests, control calls and machine threads share in one region.
+
+    The regions of a lab share machines, lock, faults, permissions and the log of calls; what AWS keeps by region
+    (resources, capacity, quotas) each has for itself.
+    """
 
     config: Config
     machines: Machines
     backend: Any = None  # moto's EC2Backend of the region
+    regions: dict[str, World] = field(default_factory=dict, repr=False)  # all that have machines, this one included
     lock: threading.RLock = field(default_factory=threading.RLock)
     records: dict[str, Record] = field(default_factory=dict)
     tokens: dict[tuple[str, ...], Token] = field(default_factory=dict)
@@ -109,6 +115,20 @@ class World:
     lag: float = 0.0  # seconds until a new resource is seen, undivided; see consistency.py
     hidden: dict[tuple[str, str], float] = field(default_factory=dict)  # table, key -> monotonic time it appears
     deliveries: list[dict[str, Any]] = field(default_factory=list)  # what EventBridge did with events
+
+    def region(self, name: str) -> World:
+        """A region of the same lab."""
+        return World(
+            replace(self.config, region=name),
+            self.machines,
+            regions=self.regions,
+            lock=self.lock,
+            faults=self.faults,
+            denied=self.denied,
+            calls=self.calls,
+            deliveries=self.deliveries,
+            speed=self.speed,
+        )
 
     def delay(self, seconds: float) -> float:
         """How long one of the lab's own delays really takes."""

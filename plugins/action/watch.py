@@ -130,6 +130,7 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _requires_connection = False
+    _region = ""  # where the experiment is, once it has been asked
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Does the work; see the documentation of the module."""
@@ -178,12 +179,15 @@ class ActionModule(ActionBase):
         self, args: dict[str, Any], state: Watched, clock: Clock, task_vars: dict[str, Any]
     ) -> dict[str, Any]:
         asked = {**args, "leaving_instance_ids": [name for name, _kind in state.leaving]}
-        return dict(self._ask(PLAN, asked, clock, task_vars)["recovery"])
+        plan = self._ask(PLAN, asked, clock, task_vars)
+        self._region = plan["region"]
+        return dict(plan["recovery"])
 
     def _wait_for_a_loss(self, args: dict[str, Any], clock: Clock) -> None:
         """Looks at AWS again and again, with one describe whatever the number of instances."""
         count = int(args["profile"]["capacity"]["count"])
-        look = Look(ec2_client("watch", {**args, "profile": args["aws_profile"]})[0], args["experiment"], count)
+        asked = {**args, "profile": args["aws_profile"], "region": self._region or args.get("region")}
+        look = Look(ec2_client("watch", asked)[0], args["experiment"], count)
         failures = 0
         while True:
             clock.wait(args["poll"])

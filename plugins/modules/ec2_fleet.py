@@ -158,6 +158,19 @@ options:
         and 1 for the ids that end in 2f9c and b01e, 7 for the one that ends in 90ac. RV(fleet.instances[].rank) says
         it plainly.
     type: str
+  claim_tag:
+    description:
+      - Key of a tag, without a value, that says of the instances of this generation that this run uses them.
+      - Two runs at the same moment get the same instances, as their requests have the same client token. By this tag
+        the one that fails sees that another one uses them.
+    type: str
+  other_regions:
+    description:
+      - Regions in which another run may launch the same experiment at the same moment. After a launch they are looked
+        at, and of two runs one takes back what it has launched and fails.
+    type: list
+    elements: str
+    default: []
   assume_absent:
     description:
       - The caller has just seen that nothing counts towards O(target_capacity), so capacity is asked for without
@@ -470,6 +483,9 @@ fleet:
           description: What was asked for, V(spot) or V(on-demand).
           type: str
           sample: spot
+    another_region:
+      description: Whether the launch failed for a reason that need not hold in another region.
+      type: bool
     missing:
       description: How many units of capacity are missing from O(target_capacity).
       type: int

@@ -38,6 +38,11 @@ options:
     type: list
     elements: str
     default: []
+  idle_only:
+    description:
+      - Whether to remove nothing when an instance of the experiment is pending, running, stopping or stopped.
+    type: bool
+    default: false
   delete_file_systems:
     description:
       - Names or ids of EFS file systems to delete with their data, or V(all). They are returned in RV(file_systems),
@@ -133,11 +138,13 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, removal, teardown
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.summary import Found
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "experiment": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["absent"], "default": "absent"},
     "delete_volumes": {"type": "list", "elements": "str", "default": []},
+    "idle_only": {"type": "bool", "default": False},
     "delete_file_systems": {"type": "list", "elements": "str", "default": []},
 }
 
@@ -157,6 +164,8 @@ def remove(clients: Clients, params: dict[str, Any], check_mode: bool) -> tuple[
         Refused: a volume was named that the experiment did not make, or that another instance holds.
     """
     found = reads.found(clients, params["experiment"])
+    if params["idle_only"] and teardown.is_in_use(found):
+        found = Found()
     ids = [name for name in params["delete_volumes"] if name.startswith("vol-")]
     named = reads.volumes_named(clients, ids)
     users: dict[str, str] = {}

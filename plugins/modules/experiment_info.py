@@ -20,6 +20,14 @@ options:
     description:
       - Name of the experiment. Without it all experiments of the region are listed.
     type: str
+  regions:
+    description:
+      - Regions to look in, all at the same time. Those that are not enabled for the account are passed over, and
+        RV(left_out) says so.
+      - Empty for O(region) alone.
+    type: list
+    elements: str
+    default: []
   include_terminated:
     description:
       - Whether to list terminated instances too. AWS forgets them after about an hour.
@@ -53,6 +61,10 @@ EXAMPLES = r"""
   experiments.spot.experiment_info:
   register: all_experiments
 
+- name: List those of two regions
+  experiments.spot.experiment_info:
+    regions: [us-east-1, us-west-2]
+
 - name: Look at one of them
   experiments.spot.experiment_info:
     experiment: digits
@@ -61,17 +73,30 @@ EXAMPLES = r"""
 
 RETURN = r"""
 region:
-  description: The region that was asked.
+  description: The region that was asked, the first of them when there are several.
   returned: success
   type: str
   sample: us-east-1
+regions:
+  description: The regions that answered.
+  returned: success
+  type: list
+  elements: str
+  sample: [us-east-1]
+left_out:
+  description: Why regions could not be looked in.
+  returned: success
+  type: list
+  elements: str
+  sample: ["eu-south-1 cannot be used: it is not enabled for this account (AuthFailure)"]
 notes:
   description: What could not be read for want of an optional permission.
   returned: success
   type: list
   elements: str
 experiments:
-  description: The experiments that have anything left, by name.
+  description: The experiments that have anything left, by name. One that has left something in another region is
+    listed for each.
   returned: success
   type: list
   elements: dict
@@ -80,6 +105,10 @@ experiments:
       description: Its name.
       type: str
       sample: digits
+    region:
+      description: Its region.
+      type: str
+      sample: us-east-1
     profile:
       description: Name of the profile it was launched from.
       type: str
@@ -121,6 +150,10 @@ experiments:
           description: Instance type.
           type: str
           sample: g5.xlarge
+        region:
+          description: Its region.
+          type: str
+          sample: us-east-1
         zone:
           description: Availability Zone.
           type: str
@@ -299,32 +332,49 @@ experiments:
 """
 
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, summary
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, summary, survey
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "experiment": {"type": "str"},
+    "regions": {"type": "list", "elements": "str", "default": []},
     "include_terminated": {"type": "bool", "default": False},
 }
 
 
 def gather(clients: Clients, params: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """Read and summarise.
+    """Read all regions at the same time and summarise.
 
     Raises:
         ReadError: a call failed.
     """
+    names = params["regions"] or [clients.region]
+    asked = {name: partial(_of_region, clients.in_region(name), params, now) for name in names}
+    answers, closed = survey.at_once(asked)
+    notes = [note for one in answers.values() for note in one["notes"]]
+    experiments = [one for answer in answers.values() for one in answer["experiments"]]
+    return {
+        "region": names[0],
+        "regions": list(answers),
+        "left_out": list(closed.values()),
+        "notes": list(dict.fromkeys(notes)),
+        "experiments": sorted(experiments, key=lambda one: one["experiment"]),
+    }
+
+
+def _of_region(clients: Clients, params: dict[str, Any], now: datetime) -> dict[str, Any]:
     found = reads.found(clients, params["experiment"] or None)
     prices, notes = reads.prices(clients, found.instances)
-    return {
-        "region": clients.region,
-        "notes": notes,
-        "experiments": summary.experiments(found, prices, now, params["include_terminated"]),
-    }
+    experiments = summary.experiments(found, prices, now, params["include_terminated"])
+    for one in experiments:
+        one["region"] = clients.region
+        one["instances"] = [{**instance, "region": clients.region} for instance in one["instances"]]
+    return {"notes": notes, "experiments": experiments}
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ description:
   - Everything that would make the launch fail is reported in one error before anything is created, each problem with
     the key of the profile, what is wrong and what to do.
   - Runs on the controller, since it looks at the private key file there.
+  - Where the profile names several regions (C(capacity.regions)) all are read, and the plan is for the one in which the
+    experiment is already, else for the one with the cheapest pool.
 author:
   - experiments.spot authors (@experiments-spot)
 options:
@@ -46,6 +48,12 @@ options:
     type: list
     elements: str
     default: []
+  try_region:
+    description:
+      - Region to plan for although another one is cheaper, because that one has refused. It is not regarded when the
+        experiment is in another region by now.
+    type: str
+    default: ""
   tags:
     description:
       - Tags that the caller knows already. They win over the profile's extra tags; those that the plan decides
@@ -128,6 +136,41 @@ image:
     - The image with C(id), C(name), C(architecture), C(root_device_name), C(root_snapshot_size) (GiB), C(state).
   returned: success
   type: dict
+region:
+  description: The region that the plan is for, that of the experiment or else the one with the cheapest pool.
+  returned: success
+  type: str
+  sample: us-east-1
+regions:
+  description: The regions that can be asked, the best one first.
+  returned: success
+  type: list
+  elements: str
+  sample: [us-east-1, us-west-2]
+turns:
+  description:
+    - In which order the regions are asked until one gives what is missing, each with C(region), C(wait) (seconds) and
+      C(on_demand) (as in the profile). Empty where there is no choice.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{"region": us-east-1, "wait": 0, "on_demand": never}, {"region": us-west-2, "wait": 0, "on_demand": never}]
+all_pools:
+  description: The pools of all these regions, with the keys of RV(pools) and C(region).
+  returned: success
+  type: list
+  elements: dict
+left_out:
+  description: Why regions of the profile cannot be used.
+  returned: success
+  type: list
+  elements: str
+  sample: ["eu-south-1 cannot be used: it is not enabled for this account (AuthFailure)"]
+abandoned_regions:
+  description: Other regions in which something of the experiment is left, but no working instance.
+  returned: success
+  type: list
+  elements: str
 zone:
   description: The zone that the volumes fix, null when they fix none.
   returned: success
@@ -333,15 +376,13 @@ notes:
   elements: str
 """
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.basic import env_fallback
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._experiment import crew, elsewhere, plan, problems, reads
+from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, survey
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
-from ansible_collections.experiments.spot.plugins.module_utils._experiment.facts import Facts
 
 if TYPE_CHECKING:
     Params = dict[str, Any]
@@ -353,51 +394,10 @@ ARGUMENT_SPEC: Params = {
     "experiment": {"type": "str"},
     "caller_cidr": {"type": "str"},
     "leaving_instance_ids": {"type": "list", "elements": "str", "default": []},
+    "try_region": {"type": "str", "default": ""},
     "tags": {"type": "dict", "default": {}},
     "cache": {"type": "bool", "default": True},
 }
-
-
-class ProblemsFound(Exception):
-    """The launch would fail; ``problems`` says why, one line each."""
-
-    def __init__(self, experiment: str, found: list[str]) -> None:
-        super().__init__(message(experiment, found))
-        self.problems = found
-
-
-def message(experiment: str, found: list[str]) -> str:
-    """One text for all problems; a single one stands on the first line."""
-    if len(found) == 1:
-        return f"Cannot launch {experiment}: {found[0]}"
-    return "\n".join([f"Cannot launch {experiment}, {len(found)} problems:", *(f"  - {line}" for line in found)])
-
-
-def make_plan(clients: Clients, profile: Params, params: Params) -> Params:
-    """Read, judge and plan.
-
-    Raises:
-        ReadError: a call failed that the plan needs.
-        ProblemsFound: the launch would fail.
-    """
-    experiment = params["experiment"] or profile["experiment"]
-    whose = clients.whose() if params["cache"] else None
-    kept = reads.Kept(whose, os.environ)
-    facts = _facts(clients, profile, experiment, params, kept)
-    found = problems.find(problems.Case(profile, experiment, facts))
-    if found and kept.taken:  # What is wrong must be so now.
-        facts = _facts(clients, profile, experiment, params, reads.Kept(whose, os.environ, take=False))
-        found = problems.find(problems.Case(profile, experiment, facts))
-    if found:
-        raise ProblemsFound(experiment, found)
-    planned = plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
-    return {**planned, "elsewhere": elsewhere.make(profile, facts)}
-
-
-def _facts(clients: Clients, profile: Params, experiment: str, params: Params, kept: reads.Kept) -> Facts:
-    facts = reads.facts(clients, profile, experiment, kept)
-    facts.spot_requests = crew.marked(facts.spot_requests, params["leaving_instance_ids"])
-    return facts
 
 
 def run(module: Any) -> Params:
@@ -405,10 +405,10 @@ def run(module: Any) -> Params:
     profile = module.params["profile"]
     module.params["profile"] = module.params["aws_profile"]
     try:
-        planned = make_plan(Clients(module, profile.get("region")), profile, module.params)
+        planned = survey.make(Clients(module, profile.get("region")), profile, module.params)
     except reads.ReadError as error:
         module.fail_json(msg=str(error))
-    except ProblemsFound as error:
+    except survey.ProblemsFound as error:
         module.fail_json(msg=str(error), problems=error.problems)
     return {"changed": False, **planned}
 

@@ -132,7 +132,13 @@ def _injected(world: World, pool: Pool) -> None:
                 "action.",
             )
     for fault in world.faults:
-        if fault.in_fleet and fault.times != 0 and all(str(pool.override.get(k)) == v for k, v in fault.match.items()):
+        here = fault.region in ("", world.config.region)
+        if (
+            here
+            and fault.in_fleet
+            and fault.times != 0
+            and all(str(pool.override.get(k)) == v for k, v in fault.match.items())
+        ):
             fault.times = None if fault.times is None else fault.times - 1
             raise Refusal(fault.code, fault.message or fault.code)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import threading
 from typing import Any
@@ -25,6 +26,8 @@ PRICING_REGION = "us-east-1"
 PATIENT: Any = {"mode": "standard", "total_max_attempts": 5}
 OPTIONAL: Any = {"mode": "standard", "total_max_attempts": 1}
 OPTIONAL_SERVICES = ("pricing", "service-quotas")
+# Their answers are the same in all regions.
+GLOBAL_SERVICES = ("iam", "pricing", "sts")
 
 
 class Clients:
@@ -41,9 +44,15 @@ class Clients:
         self._config = credentials.pop("aws_config", None)
         self._profile = credentials.pop("profile_name", None)
         self._credentials = credentials
-        self._session: Any = None
-        self._clients: dict[str, Any] = {}
+        self._sessions: list[Any] = []
+        self._clients: dict[tuple[str, str | None], Any] = {}
         self._lock = threading.Lock()
+
+    def in_region(self, region: str) -> Clients:
+        """The clients of another region: of one session, so that each service's model is read once."""
+        other = copy.copy(self)
+        other.region = region
+        return other
 
     def __call__(self, service: str) -> Any:
         """The client of a service. Safe to call from several threads.
@@ -51,13 +60,14 @@ class Clients:
         Raises:
             ApiError: there is no such named profile, no region, or the endpoint is no URL.
         """
+        key = (service, None if service in GLOBAL_SERVICES else self.region)
         with self._lock:
-            if service not in self._clients:
+            if key not in self._clients:
                 try:
-                    self._clients[service] = self._make(service)
+                    self._clients[key] = self._make(service)
                 except (BotoCoreError, ValueError) as error:
                     raise ApiError(service, error) from error
-            return self._clients[service]
+            return self._clients[key]
 
     def whose(self) -> list[str] | None:
         """Access key, region and endpoint that decide whose answers they are; None without credentials.
@@ -73,9 +83,9 @@ class Clients:
         return None
 
     def _open(self) -> Any:
-        if self._session is None:
-            self._session = boto3.session.Session(profile_name=self._profile)
-        return self._session
+        if not self._sessions:
+            self._sessions.append(boto3.session.Session(profile_name=self._profile))
+        return self._sessions[0]
 
     def _make(self, service: str) -> Any:
         optional = service in OPTIONAL_SERVICES

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .._efs.plan import Facts as EfsFacts
 
+from .regions import Home
+
 Resource = dict[str, Any]
 
 
@@ -55,6 +57,8 @@ class Facts:
     """Those of the experiment, with the errors that they met."""
     launch_templates: list[Resource] = field(default_factory=list)
     """Each with its default version's data under ``Data``."""
+    elsewhere: Home = field(default_factory=lambda: Home(""))
+    """What the experiment had in other regions that it may use."""
     key_file: KeyFile | None = None
     results_bucket: Resource | None = None
     """``state`` and ``region`` of the bucket of results; None when the profile has none."""

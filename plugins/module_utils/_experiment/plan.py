@@ -69,7 +69,13 @@ def recovery_decision(profile: Profile, facts: Facts, now: datetime | None = Non
         max_generations=wanted["max_generations"],
         deadline=wanted["deadline"],
     )
-    seen = recovery.Seen(facts.instances, facts.spot_requests, facts.own_volumes, facts.launch_templates)
+    other = facts.elsewhere
+    seen = recovery.Seen(
+        [*facts.instances, *other.instances],
+        [*facts.spot_requests, *other.requests],
+        facts.own_volumes,
+        [*facts.launch_templates, *other.templates],
+    )
     decision = recovery.decide(seen, bounds, now or datetime.now(timezone.utc))
     return {
         "do": decision.do,
@@ -94,7 +100,9 @@ def keeping_fleets(facts: Facts) -> list[Resource]:
 
 
 def _generation(profile: Profile, facts: Facts) -> int:
-    return crew.generation(facts.instances, facts.spot_requests, facts.own_volumes, profile["capacity"]["count"])
+    instances = [*facts.instances, *facts.elsewhere.instances]
+    requests = [*facts.spot_requests, *facts.elsewhere.requests]
+    return crew.generation(instances, requests, facts.own_volumes, profile["capacity"]["count"])
 
 
 def own_key(profile: Profile) -> bool:

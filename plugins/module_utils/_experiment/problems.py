@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
 from .._efs import plan as efs_plan
 from .._self import userdata
-from . import access, crew, elsewhere, plan, successors, transformations
+from . import access, crew, elsewhere, plan, regions, successors, transformations
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -278,15 +279,24 @@ def image(case: Case) -> list[str]:
     """No such image, an image that is not available, or a root volume smaller than it. Source: EC2 InvalidAMIID.*."""
     wanted = case.profile["image"]
     key = next((name for name in ("id", "ssm_parameter", "name") if wanted[name]), None)
+    if key is None and wanted.get("ids"):
+        return [f"image.ids: there is none for {case.facts.region}; add {case.facts.region}: ami-…"]
     if key is None:
         return ["image: no image is named; set one of image.id, image.ssm_parameter, image.name"]
     if case.facts.image is None:
         owner = f" of owner {wanted['owner']}" if wanted["owner"] and key == "name" else ""
-        return [
-            f"image.{key}: there is no image {wanted[key]}{owner} in {case.facts.region}; "
-            "images belong to one region, check both"
-        ]
+        return [f"image.{key}: there is no image {wanted[key]}{owner} in {case.facts.region}; {_image_advice(case)}"]
     return _image_fits(key, wanted, transformations.image(case.facts.image))
+
+
+def _image_advice(case: Case) -> str:
+    several = regions.allowed(case.profile)
+    if case.profile["image"].get("ids"):
+        return f"correct image.ids.{case.facts.region}"
+    if len(several) < 2:
+        return "images belong to one region, check both"
+    example = ", ".join(f"{region}: ami-…" for region in several)
+    return f"copy the image there and name one for each region, image.ids: {{{example}}}, or take the region out"
 
 
 def _image_fits(key: str, wanted: Resource, found: Resource) -> list[str]:
@@ -580,7 +590,9 @@ def results_bucket(case: Case) -> list[str]:
     ]
 
 
-LAUNCH_CHECKS = (types, type_abilities, zones, subnets, public_address, pools, quotas, image, key_pair, key_file)
+# Where one region cannot be used, another one may do.
+PLACE_CHECKS = (types, zones, subnets, public_address, pools, quotas)
+LAUNCH_CHECKS = (*PLACE_CHECKS, type_abilities, image, key_pair, key_file)
 ALWAYS_CHECKS = (
     security_groups,
     instance_profile,
@@ -600,4 +612,19 @@ def find(case: Case) -> list[str]:
     Capacity and image are judged only when instances are to be launched: they do not matter to those that run.
     """
     checks = LAUNCH_CHECKS if case.launching else (key_pair, key_file)
-    return list(dict.fromkeys(line for check in (*checks, *ALWAYS_CHECKS, *RESULTS_CHECKS) for line in check(case)))
+    return _lines((*checks, *ALWAYS_CHECKS, *RESULTS_CHECKS), case)
+
+
+def of_place(case: Case) -> list[str]:
+    """Why nothing can be launched in a region, where another one may be used instead."""
+    return _lines(PLACE_CHECKS, case) if case.launching else []
+
+
+def besides_place(case: Case) -> list[str]:
+    """All problems that are the user's to solve, whatever the region."""
+    left_out = set(of_place(case))
+    return [line for line in find(case) if line not in left_out]
+
+
+def _lines(checks: Iterable[Callable[[Case], list[str]]], case: Case) -> list[str]:
+    return list(dict.fromkeys(line for check in checks for line in check(case)))

@@ -18,10 +18,11 @@ from .._spot import api as spot_api
 from .._spot import cache
 from . import api, keys, plan, problems, transformations
 from .facts import Facts
+from .regions import Home
 from .summary import Found, Prices
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from .connection import Clients
 
@@ -47,9 +48,10 @@ HOUR_S, DAY_S = 3600.0, 86400.0
 class ReadError(Exception):
     """Calls that the plan cannot do without failed; ``lines`` says which and why, one line each."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: list[str], errors: Iterable[api.ApiError] = ()) -> None:
         super().__init__("\n".join(lines))
         self.lines = lines
+        self.errors = list(errors)
 
 
 class Kept:
@@ -107,6 +109,25 @@ def facts(clients: Clients, profile: Profile, experiment: str, kept: Kept = NOTH
     if problems.not_offered(profile["capacity"]["instance_types"], found.offered):
         found.region_types = _region_types(clients)
     return found
+
+
+def home(clients: Clients, experiment: str) -> Home:
+    """What decides in which region an experiment is: four calls.
+
+    Raises:
+        ApiError: a call failed.
+    """
+    kinds: dict[str, Callable[..., Any]] = {
+        "instances": api.marked_instances,
+        "requests": api.marked_spot_requests,
+        "volumes": api.marked_volumes,
+        "templates": api.marked_launch_templates,
+    }
+    answers, errors = api.gather({kind: partial(_ec2, clients, read, experiment) for kind, read in kinds.items()})
+    for kind in sorted(errors):
+        if kind != "requests":  # without them no instance is taken for one that AWS has announced to take
+            raise errors[kind]
+    return Home(clients.region, **answers)
 
 
 def _account_reads(clients: Clients, kept: Kept) -> Reads:
@@ -264,7 +285,7 @@ def _notes(errors: dict[str, api.ApiError]) -> list[str]:
     """What is not known for want of a permission; anything else that failed ends the plan."""
     needed = {name: error for name, error in errors.items() if name.split()[0] not in OPTIONAL}
     if needed:
-        raise ReadError(failures(needed.values()))
+        raise ReadError(failures(needed.values()), needed.values())
     missing = sorted({name.split()[0] for name in errors} - set(SILENT))
     return [
         f"No answer about {OPTIONAL[kind]} ({_first(kind, errors).action}: {_first(kind, errors).reason})"
@@ -390,5 +411,5 @@ def _ec2(clients: Clients, read: Callable[..., Any], experiment: str | None) -> 
 def _all(reads: Reads) -> dict[str, Any]:
     answers, errors = api.gather(reads)
     if errors:
-        raise ReadError(failures(errors.values()))
+        raise ReadError(failures(errors.values()), errors.values())
     return answers

@@ -72,6 +72,11 @@ class Removal:
         ]
 
 
+def is_in_use(found: Found) -> bool:
+    """Whether an instance of the experiment runs, or may run again."""
+    return any(raw["State"]["Name"] not in (*transformations.GONE, "shutting-down") for raw in found.instances)
+
+
 def decide(
     experiment: str,
     found: Found,

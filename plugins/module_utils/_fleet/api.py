@@ -40,12 +40,13 @@ TEMPLATE_EXISTS = ["InvalidLaunchTemplateName.AlreadyExistsException", "InvalidL
 DESCRIBE_CHUNK = 100
 
 
-def connect(module: Any, *, attempts: int) -> Any:
+def connect(module: Any, *, attempts: int, region: str = "") -> Any:
     """Return an EC2 client for the connection options of a module.
 
     Args:
         module: An AnsibleAWSModule.
         attempts: How often botocore sends a request in total.
+        region: Another region than that of the options.
 
     Raises:
         AnsibleFleetError: The profile does not exist or no region is set.
@@ -55,10 +56,10 @@ def connect(module: Any, *, attempts: int) -> Any:
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
     )
-    region, endpoint, options = get_aws_connection_info(module)
+    configured, endpoint, options = get_aws_connection_info(module)
     try:
         return boto3_inventory_conn(
-            conn_type="client", resource="ec2", region=region, endpoint=endpoint, config=config, **options
+            conn_type="client", resource="ec2", region=region or configured, endpoint=endpoint, config=config, **options
         )
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         raise AnsibleFleetError(message="connect to AWS", exception=error) from error

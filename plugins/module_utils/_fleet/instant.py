@@ -5,15 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from .._aws_errors import explain
 from . import api, progress, template
 from .errors import AnsibleFleetError, action_of
 from .index import assign, numbered
-from .launch import AwsFleet, Clock, Outcome, find, launch, number
+from .launch import AwsFleet, Clock, Outcome, claim, find, launch, number
 from .plan import fitting_pools, missing
-from .report import failure_message, partial_warning
+from .regions import gives_way, looker
+from .report import another_region, failure_message, partial_warning
 from .results import diff_entry, fleet_result, instance_result, refusal_result, with_diff
 from .transformations import wish_from_params
 from .values import Instance, Wish
@@ -28,6 +30,7 @@ def outcome_result(wish: Wish, outcome: Outcome) -> dict[str, Any]:
         "terminated": list(outcome.terminated),
         "errors": [refusal_result(refusal) for refusal in outcome.state.refusals],
         "missing": missing(wish, outcome.instances),
+        "another_region": not outcome.accepted and another_region(outcome.state),
     }
     result = fleet_result(outcome.instances, **more)
     return {**result, "fleet_id": result["fleet_id"] or next(reversed(outcome.fleet_ids), None)}
@@ -47,16 +50,23 @@ def ensure_present(module: Any, reader: Any, clock: Clock) -> dict[str, Any]:
     after, result = before, fleet_result(before)
     if lacking:
         after, result = _launch(module, fleet, wish, clock, before)
-    if not wish.index_tag or not assign(after):
-        return _present_result(module, result, before, after)
     known = {instance.instance_id for instance in before} | set(result["launched"])
     shared = any(instance.instance_id not in known for instance in after)
     try:
+        if module.params["claim_tag"]:
+            claim(fleet, clock, of_generation(wish, after), module.params["claim_tag"])
+        if not wish.index_tag or not assign(after):
+            return _present_result(module, result, before, after)
         after = number(fleet, clock, after, shared=shared)
     except AnsibleFleetError as error:
         # What runs stays: running the same task again gives the numbers that are missing.
         module.fail_json(msg=explain(error, action_of(error)), **_present_result(module, result, before, after))
     return _present_result(module, {**result, "instances": list(map(instance_result, after))}, before, after)
+
+
+def of_generation(wish: Wish, instances: Iterable[Instance]) -> list[Instance]:
+    """Return the instances that runs of this generation launch, not those that have survived from earlier ones."""
+    return [item for item in instances if item.generation in ("", wish.generation)]
 
 
 def _prediction(module: Any, wish: Wish, before: tuple[Instance, ...], lacking: int) -> dict[str, Any]:
@@ -69,6 +79,8 @@ def _launch(
     module: Any, fleet: AwsFleet, wish: Wish, clock: Clock, before: tuple[Instance, ...]
 ) -> tuple[tuple[Instance, ...], dict[str, Any]]:
     outcome = launch(fleet, wish, clock, before, progress.File(module.params["progress_file"] or ""))
+    if outcome.accepted and outcome.launched and module.params["other_regions"]:
+        _keep_to_one_region(module, fleet, wish, clock, outcome)
     result = outcome_result(wish, outcome)
     if not outcome.accepted:
         failed = _present_result(module, result, before, outcome.instances)
@@ -76,6 +88,21 @@ def _launch(
     if not outcome.complete:
         module.warn(partial_warning(wish, outcome.instances))
     return outcome.instances, result
+
+
+def _keep_to_one_region(module: Any, fleet: AwsFleet, wish: Wish, clock: Clock, outcome: Outcome) -> None:
+    """Take back what was launched when another run has launched the experiment in another region meanwhile."""
+    found = gives_way(module.params["region"] or "", looker(module, wish), clock)
+    if not found:
+        return
+    alive = {instance.instance_id for instance in outcome.instances}
+    ours = tuple(name for name in outcome.launched if name in alive)
+    fleet.terminate(ours)
+    left = tuple(instance for instance in outcome.instances if instance.instance_id not in ours)
+    result = outcome_result(wish, replace(outcome, instances=left, terminated=(*outcome.terminated, *ours)))
+    where = "; ".join(f"{', '.join(one.instance_id for one in seen)} in {name}" for name, seen in found.items())
+    msg = f"Another run has launched experiment {wish.experiment} meanwhile: {where}. Nothing new is left running here."
+    module.fail_json(msg=msg, changed=False, fleet={**result, "another_region": True})
 
 
 def _failure(wish: Wish, outcome: Outcome) -> str:

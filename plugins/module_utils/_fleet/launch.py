@@ -73,6 +73,9 @@ class Fleet(Protocol):
     def number(self, numbers: Mapping[str, int]) -> dict[str, AnsibleFleetError]:
         """Write the numbers of instances; returns those that AWS does not know yet or could not do now."""
 
+    def claim(self, instance_ids: Iterable[str], tag: str) -> AnsibleFleetError | None:
+        """Write the tag of this run; returns an error that may be over soon."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -225,6 +228,24 @@ def number(
     return instances
 
 
+def claim(fleet: Fleet, clock: Clock, instances: Iterable[Instance], tag: str) -> None:
+    """Say that this run uses the instances: a run that fails must not end what another one uses.
+
+    Runs at the same moment get the same instances, as their requests have the same token, and cannot tell who launched.
+
+    Raises:
+        AnsibleFleetError: The tag cannot be written.
+    """
+    ids = [instance.instance_id for instance in instances]
+    for pause in (*TAG_PAUSES_S, 0.0):
+        error = fleet.claim(ids, tag) if ids else None
+        if error is None:
+            return
+        if not pause:
+            raise error
+        clock.sleep(pause)
+
+
 def _write(fleet: Fleet, clock: Clock, numbers: Mapping[str, int]) -> None:
     left = dict(numbers)
     for pause in (*TAG_PAUSES_S, 0.0):
@@ -318,9 +339,15 @@ class AwsFleet:
         try:
             api.create_tags(self._reader, instance_ids, {self._wish.index_tag: value})
         except AnsibleFleetError as error:
-            if classify_error(error, fresh=True) not in (ErrorClass.WAIT, ErrorClass.RETRY):
-                raise
-            return error
+            return _passing(error)
+        return None
+
+    def claim(self, instance_ids: Iterable[str], tag: str) -> AnsibleFleetError | None:
+        """Write the tag of this run, in one call for all; returns an error that may be over soon."""
+        try:
+            api.create_tags(self._reader, instance_ids, {tag: ""})
+        except AnsibleFleetError as error:
+            return _passing(error)
         return None
 
     def _with_index(self, instance: Instance, request: Request) -> Instance:
@@ -343,6 +370,13 @@ class AwsFleet:
             # Only this check needs the permission; without it an answer is believed as it came.
             return False
         return any(is_stale(fleet, answer, elapsed) for fleet in fleets)
+
+
+def _passing(error: AnsibleFleetError) -> AnsibleFleetError:
+    """Return an error of CreateTags that may be over soon: the instance is not visible yet. Raises any other."""
+    if classify_error(error, fresh=True) not in (ErrorClass.WAIT, ErrorClass.RETRY):
+        raise error
+    return error
 
 
 def _refusal(error: AnsibleFleetError) -> Refusal:

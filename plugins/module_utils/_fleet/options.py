@@ -27,6 +27,8 @@ TYPES_OF_OPTION: dict[str, tuple[str, ...]] = {
     "scope": (INSTANT,),
     "exclude_instance_ids": (INSTANT,),
     "index_tag": (INSTANT,),
+    "claim_tag": (INSTANT,),
+    "other_regions": (INSTANT,),
     "assume_absent": (INSTANT,),
     "cooldown": (INSTANT,),
     "target_capacity_unit_type": (REQUEST, MAINTAIN),
@@ -92,6 +94,8 @@ def _what_spec() -> dict[str, Any]:
         "scope": {"choices": ["generation", "experiment"], "default": "generation"},
         "exclude_instance_ids": {"type": "list", "elements": "str", "default": []},
         "index_tag": {"no_log": False},
+        "claim_tag": {"no_log": False},
+        "other_regions": {"type": "list", "elements": "str", "default": []},
         "assume_absent": {"type": "bool", "default": False},
     }
 

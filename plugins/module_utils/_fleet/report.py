@@ -21,6 +21,8 @@ from .options import REQUEST
 from .plan import State, fitting_pools, missing, units
 from .values import ON_DEMAND, SPOT, Instance, Refusal, Wish
 
+# Fatal in a region that the account has not enabled or may not use. Source: EC2 API, "Error codes".
+REGION_CODES = PERMISSION_CODES | {"AuthFailure", "OptInRequired", "PendingVerification"}
 PRICE_CODES = frozenset({"SpotMaxPriceTooLow"})
 
 
@@ -71,6 +73,16 @@ def _inner_reason(refusal: Refusal) -> str:
     if refusal.code in PERMISSION_CODES:
         return no_permission(refusal.message, "one of ec2:RunInstances, ec2:CreateTags, iam:PassRole")
     return f"AWS answered {refusal.code}"
+
+
+def another_region(state: State) -> bool:
+    """Say whether another region may give what this one refused.
+
+    Not after an unknown outcome, as something may run here, nor after what is wrong everywhere.
+    """
+    if state.unknown:
+        return False
+    return state.fatal is None or state.fatal.code in REGION_CODES
 
 
 def rank(refusal: Refusal) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from .document import Document, Loose, Origin, assign, merge
 from .kinds import container
 from .problem import Path, Problem, show
+from .rules import in_region
 from .schema import PLAIN_OVERRIDES, SCHEMA, Key
 from .validate import unknown_key
 
@@ -22,7 +23,8 @@ def override(document: Document, extra: Mapping[str, Any], cwd: str) -> tuple[Do
     Args:
         document: The profile.
         extra: Extra variables. Those whose name is a section of the profile or starts with one and a dot are
-            taken; every other name with a dot is a mistake; the rest belongs to somebody else.
+            taken; every other name with a dot is a mistake; the rest belongs to somebody else. `region` says which
+            regions may be used, one or several joined by commas.
         cwd: Directory that relative local paths start from.
 
     Returns:
@@ -30,14 +32,40 @@ def override(document: Document, extra: Mapping[str, Any], cwd: str) -> tuple[Do
     """
     origin = Origin(FILE, None, cwd)
     whole = {name: _whole(name, loosen(extra[name])) for name in PLAIN_OVERRIDES if name in extra}
+    regions = _regions(document, extra)
+    if regions:
+        whole["region"] = loosen(regions[0])
     top = Document(whole, dict.fromkeys(((name,) for name in whole), origin))
     result = merge(document, top)
+    if regions and isinstance(result.data, Mapping) and isinstance(result.data.get("capacity", {}), Mapping):
+        result = merge(result, Document({"capacity": _restricted(result.data, regions)}, {(): origin}))
     problems: list[Problem] = []
     for name, value in extra.items():
         if "." in name:
             problem = _dotted(result, name, loosen(value), origin)
             problems += [problem] if problem else []
     return result, problems
+
+
+def _regions(document: Document, extra: Mapping[str, Any]) -> list[str]:
+    """The regions that `-e region=` names. That of an event says where its instance is, which restricts nothing."""
+    given = extra.get("region")
+    if not isinstance(given, str) or not given:
+        return []
+    capacity = document.data.get("capacity") if isinstance(document.data, Mapping) else None
+    if "instance_id" in extra and isinstance(capacity, Mapping) and capacity.get("regions"):
+        return []
+    return [part.strip() for part in given.split(",") if part.strip()]
+
+
+def _restricted(data: Mapping[str, Any], regions: list[str]) -> dict[str, Any]:
+    """What the section capacity says with these regions only; of the zones of several regions theirs stay."""
+    capacity = data.get("capacity") or {}
+    zones = capacity.get("zones")
+    found: dict[str, Any] = {"regions": loosen(regions[1:] and regions)}
+    if capacity.get("regions") and isinstance(zones, list):
+        found["zones"] = [zone for zone in zones if any(in_region(str(zone), region) for region in regions)]
+    return found
 
 
 def _whole(name: str, value: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...module_utils._results.plan import PlanError, names_of
 from .problem import show
+from .schema import IMAGE
 
 if TYPE_CHECKING:
     from .validate import Checked
@@ -80,18 +81,35 @@ TAKEN_ARGS = {
 
 
 def image_source(checked: Checked) -> None:
-    """Exactly one of image.id, image.ssm_parameter and image.name."""
+    """Exactly one of image.id, image.ids, image.ssm_parameter and image.name."""
     image = checked.profile["image"]
-    keys = ("id", "ssm_parameter", "name")
+    keys = ("id", "ids", "ssm_parameter", "name")
     if not all(checked.ok("image", key) for key in keys):
         return
     given = [key for key in keys if image[key]]
     if not given and checked.complete:
-        todo = "give one of image.id, image.ssm_parameter, image.name, or extend a profile that does"
+        todo = "give one of image.id, image.ids, image.ssm_parameter, image.name, or extend a profile that does"
         checked.report(("image",), "no machine image is given", todo)
     elif len(given) > 1:
         names = " and ".join(f"image.{key}" for key in given)
         checked.report(("image", given[-1]), f"{names} exclude each other", "keep one of them")
+
+
+def image_ids(checked: Checked) -> None:
+    """An image for each region, and each of them an image."""
+    if not checked.ok("image", "ids"):
+        return
+    ids = checked.profile["image"]["ids"]
+    for region, image in ids.items():
+        if not re.fullmatch(IMAGE["id"].pattern, image):
+            todo = f"allowed: {IMAGE['id'].form}"
+            checked.report(("image", "ids", region), f"{show(image)} is not allowed", todo, image)
+    if not ids or not checked.ok("region") or not checked.ok("capacity", "regions"):
+        return
+    for region in _regions(checked):
+        if region not in ids:
+            what = f"there is none for {region}"
+            checked.report(("image", "ids"), what, f"add {region}: ami-…, or use image.ssm_parameter")
 
 
 def image_owner(checked: Checked) -> None:
@@ -107,15 +125,83 @@ def image_owner(checked: Checked) -> None:
 
 
 def region_form(checked: Checked) -> None:
-    """Zones belong to the region."""
-    region = checked.profile["region"]
-    if not region or not checked.ok("region") or not checked.ok("capacity", "zones"):
+    """Zones belong to the regions."""
+    regions = _regions(checked)
+    if not regions or not all(checked.ok(*path) for path in (("region",), ("capacity", "zones"))):
         return
-    for index, zone in enumerate(checked.profile["capacity"]["zones"]):
-        if not re.fullmatch(re.escape(region) + r"(-[a-z]{3}-[0-9]{1,2})?[a-z]", zone):
-            checked.report(
-                ("capacity", "zones", index), f'"{zone}" is not in the region {region}', f"use {region}a, …", zone
-            )
+    zones = checked.profile["capacity"]["zones"]
+    for index, zone in enumerate(zones):
+        if not any(in_region(zone, region) for region in regions):
+            where = f"the region {regions[0]}" if len(regions) == 1 else f"one of {', '.join(regions)}"
+            checked.report(("capacity", "zones", index), f'"{zone}" is not in {where}', f"use {regions[0]}a, …", zone)
+    for region in regions if zones and len(regions) > 1 else []:
+        if not any(in_region(zone, region) for zone in zones):
+            what = f"none of them is in {region}, which capacity.regions names"
+            checked.report(("capacity", "zones"), what, f"add {region}a, …, or take the region out")
+
+
+def in_region(zone: str, region: str) -> bool:
+    """Whether a zone is one of a region, by their names. Source: EC2 user guide, "Regions and Zones"."""
+    return bool(re.fullmatch(re.escape(region) + r"(-[a-z]{3}-[0-9]{1,2})?[a-z]", zone))
+
+
+def _regions(checked: Checked) -> list[str]:
+    """The regions that may be used; empty when they are not known, or wrong."""
+    if not checked.ok("capacity", "regions"):
+        return []
+    profile = checked.profile
+    return profile["capacity"]["regions"] or ([profile["region"]] if profile["region"] else [])
+
+
+def region_of_regions(checked: Checked) -> None:
+    """The region is one of the regions, where both are given."""
+    regions, region = checked.profile["capacity"]["regions"], checked.profile["region"]
+    if regions and region not in regions and checked.ok("region") and checked.ok("capacity", "regions"):
+        what = f"{region} is not one of capacity.regions ({', '.join(regions)})"
+        checked.report(("region",), what, "add it there, or remove it here", region)
+
+
+# What exists in one region only: path of the key -> what to do about it where several regions may be used. A `*` stands
+# for each entry of a list. Source: EC2 user guide, "Resource locations"; image.id has a rule of its own to say more.
+BOUND = {
+    ("capacity", "subnet_ids"): "remove it for the default subnets",
+    ("access", "security_group_ids"): "remove it, and one is made where it is needed",
+    ("volumes", "*", "volume_id"): "remove it, and the volume is found by its name",
+    ("volumes", "*", "snapshot_id"): "remove it",
+    ("file_systems", "*"): "remove it",
+    ("capacity", "iam_fleet_role"): "remove it",
+}
+
+
+def bound_to_region(checked: Checked) -> None:
+    """What belongs to one region does not go with several."""
+    if len(_regions(checked)) < 2:
+        return
+    image = checked.profile["image"]
+    if image["id"] and checked.ok("image", "id"):
+        example = ", ".join(f"{region}: ami-…" for region in _regions(checked))
+        todo = f"name one for each under image.ids: {{{example}}}, or use image.ssm_parameter"
+        checked.report(("image", "id"), "an image belongs to one region, and capacity.regions names several", todo)
+    for pattern, todo in BOUND.items():
+        for path in _given(checked.profile, pattern):
+            what = "it belongs to one region, and capacity.regions names several"
+            if checked.ok(*path):
+                checked.report(path, what, f"{todo}, or name one region only")
+    if checked.profile["recovery"]["mode"] == "self" and checked.ok("recovery", "mode"):
+        what = "a fleet keeps its instance in one region, and capacity.regions names several"
+        checked.report(("recovery", "mode"), what, "name one region only, or use mode controller")
+
+
+def _given(data: Any, pattern: tuple[str, ...], path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths of the values that are given and fit a pattern; a section need not be there."""
+    if not pattern:
+        if data:
+            yield path
+    elif pattern[0] == "*":
+        for index, entry in enumerate(data or []):
+            yield from _given(entry, pattern[1:], (*path, index))
+    elif data:
+        yield from _given(data.get(pattern[0]), pattern[1:], (*path, pattern[0]))
 
 
 def max_price(checked: Checked) -> None:
@@ -556,8 +642,11 @@ def tag_values(checked: Checked) -> None:
 
 RULES: tuple[Callable[[Checked], None], ...] = (
     image_source,
+    image_ids,
     image_owner,
+    region_of_regions,
     region_form,
+    bound_to_region,
     max_price,
     on_demand,
     spot_fleet,

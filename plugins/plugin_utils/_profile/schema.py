@@ -67,6 +67,11 @@ _IMAGE = (
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
 )
 
+_REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}"
+_REGION_FORM = "a region such as us-east-1"
+_IMAGE_ID = rf"ami-{_HEX}"
+_IMAGE_ID_FORM = "ami- and 8 or 17 hexadecimal digits"
+
 CAPACITY = {
     "instance_types": Key(
         "texts",
@@ -85,11 +90,20 @@ CAPACITY = {
         "spot",
         choices=("spot", "on-demand"),
     ),
+    "regions": Key(
+        "texts",
+        "Regions to use; each launch goes to the one with the cheapest pools, and to the next one when it refuses.",
+        [],
+        shown="region alone",
+        maximum=10,
+        pattern=_REGION,
+        form=_REGION_FORM,
+    ),
     "zones": Key(
         "texts",
         "Availability Zones to use.",
         [],
-        shown="all zones of the region",
+        shown="all zones of the regions",
         pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}(-[a-z]{3}-[0-9]{1,2})?[a-z]",
         form="a zone such as us-east-1a",
     ),
@@ -162,7 +176,15 @@ CAPACITY = {
 }
 
 IMAGE = {
-    "id": Key("text", "Machine image (AMI) by id.", pattern=rf"ami-{_HEX}", form="ami- and 8 or 17 hexadecimal digits"),
+    "id": Key("text", "Machine image (AMI) by id.", pattern=_IMAGE_ID, form=_IMAGE_ID_FORM),
+    "ids": Key(
+        "map",
+        "Machine image by id for each region, {us-east-1: ami-…, eu-west-1: ami-…}.",
+        {},
+        shown="none",
+        pattern=_REGION,
+        form=_REGION_FORM,
+    ),
     "ssm_parameter": Key(
         "text",
         "Machine image by the name of an SSM parameter that holds its id; the usual way to get the newest one.",
@@ -689,9 +711,10 @@ SCHEMA: dict[str, Key] = {
     "region": Key(
         "text",
         "AWS region.",
-        shown="AWS_REGION, AWS_DEFAULT_REGION or the region of your AWS configuration",
-        pattern=r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}",
-        form="a region such as us-east-1",
+        shown="AWS_REGION, AWS_DEFAULT_REGION or the region of your AWS configuration; not asked for with "
+        "capacity.regions",
+        pattern=_REGION,
+        form=_REGION_FORM,
     ),
     "experiment": Key(
         "text",
@@ -712,9 +735,9 @@ SCHEMA: dict[str, Key] = {
     "recovery": Key("section", "What happens when AWS takes an instance.", keys=RECOVERY),
     "image": Key(
         "section",
-        "Machine image of the instances; exactly one of id, ssm_parameter and name.",
+        "Machine image of the instances; exactly one of id, ids, ssm_parameter and name.",
         keys=IMAGE,
-        exclusive=("id", "ssm_parameter", "name"),
+        exclusive=("id", "ids", "ssm_parameter", "name"),
     ),
     "access": Key("section", "Who gets in, and how.", keys=ACCESS),
     "volumes": Key("items", "EBS volumes, which outlive the instances.", [], keys=VOLUME),

@@ -243,7 +243,8 @@ def _complete_names(checked: Checked) -> None:
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].strip("-") or "my-experiment"
         what = f"{show(name)} is no name for an experiment"
         checked.report(("experiment",), what, f"allowed: {EXPERIMENT_FORM}; try -e experiment={slug}", name, slug)
-    profile["region"] = profile["region"] or setting.region() or None
+    regions = profile["capacity"]["regions"]
+    profile["region"] = profile["region"] or (regions[0] if regions else setting.region()) or None
     if not profile["region"] and checked.ok("region") and checked.complete:
         checked.report(
             ("region",), "it is missing", "set it here, or AWS_REGION, or the region of your AWS configuration"

@@ -79,32 +79,33 @@ class User:
         assert found, text
         return json.JSONDecoder().raw_decode(text, found.start())[0]
 
-    def client(self, service: str = "ec2") -> Any:
+    def client(self, service: str = "ec2", region: str = "us-east-1") -> Any:
         keys = {name: self.env[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
         return boto3.client(
-            service, region_name="us-east-1", endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            service, region_name=region, endpoint_url=self.env["AWS_ENDPOINT_URL"],
             aws_access_key_id=keys["AWS_ACCESS_KEY_ID"], aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
         )  # fmt: skip
 
-    def tagged(self, experiment: str) -> dict[str, list[str]]:
+    def tagged(self, experiment: str, region: str = "us-east-1") -> dict[str, list[str]]:
         """Ids by resource type of all that AWS lists for an experiment and that still exists."""
-        tags = self.client().describe_tags(Filters=[{"Name": "tag:spot:experiment", "Values": [experiment]}])["Tags"]
+        ec2 = self.client(region=region)
+        tags = ec2.describe_tags(Filters=[{"Name": "tag:spot:experiment", "Values": [experiment]}])["Tags"]
         gone = ("network-interface", "spot-instances-request")  # they go with their instance
         found: dict[str, list[str]] = {}
         for kind, name in ((tag["ResourceType"], tag["ResourceId"]) for tag in tags):
-            if kind not in gone and not (kind == "instance" and name not in self.alive(experiment)):
+            if kind not in gone and not (kind == "instance" and name not in self.alive(experiment, region)):
                 found.setdefault(kind, []).append(name)
         fleets = found.pop("fleet", [])
-        states = self.client().describe_fleets(FleetIds=fleets)["Fleets"] if fleets else []
+        states = ec2.describe_fleets(FleetIds=fleets)["Fleets"] if fleets else []
         active = [fleet["FleetId"] for fleet in states if fleet["FleetState"] == "active"]
         return found | ({"fleet": active} if active else {})
 
-    def alive(self, experiment: str) -> list[str]:
+    def alive(self, experiment: str, region: str = "us-east-1") -> list[str]:
         filters = [
             {"Name": "tag:spot:experiment", "Values": [experiment]},
             {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]},
         ]
-        pages = self.client().describe_instances(Filters=filters)["Reservations"]
+        pages = self.client(region=region).describe_instances(Filters=filters)["Reservations"]
         return sorted(instance["InstanceId"] for page in pages for instance in page["Instances"])
 
     def control(self, path: str, **data: Any) -> Any:

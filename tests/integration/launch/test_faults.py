@@ -204,3 +204,20 @@ def test_two_terminals_launch_once(user: User) -> None:
     )
     user.play("close", *DEMO, "-e", "delete_volumes=all")
     assert user.tagged("lab") == {}
+
+
+def test_a_run_that_fails_does_not_end_what_another_run_uses(user: User) -> None:
+    """Both get the same instance, as their requests have the same client token."""
+    machine = '{"volumes": [], "channels": [], "job": null, "runtime": {"docker": false}}'
+    wrong = '{"channels": [{"direction": "out", "local_path": "profiles/", "remote_path": "/nobody/may/"}]}'
+    user.play("launch", *DEMO, "-e", machine)
+    user.control("interrupt", instance_id=user.alive("lab")[0], notice=None)
+    good = user.start("resume", *DEMO, "-e", machine)
+    bad = user.start("resume", *DEMO, "-e", machine, "-e", wrong)
+    texts = [process.communicate(timeout=300)[0] for process in (good, bad)]
+    assert (good.returncode, bad.returncode != 0) == (0, True), "\n".join(texts)
+    assert "/nobody/may" in texts[1]
+    assert "so they stay and cost" in texts[1] or "Its instances still run and cost" in texts[1], texts[1]
+    assert len(user.alive("lab")) == 1
+    user.play("close", *DEMO)
+    assert user.tagged("lab") == {}

@@ -131,6 +131,7 @@ def test_no_pool(text: str) -> None:
         ("RunInstances=InternalError", {"action": "RunInstances", "code": "InternalError", "times": 1}),
         ("CreateFleet=RequestLimitExceeded:3", {"action": "CreateFleet", "code": "RequestLimitExceeded", "times": 3}),
         ("GetParameter=X.Y:always", {"action": "GetParameter", "code": "X.Y", "times": None}),
+        ("CreateFleet=X@eu-west-1", {"action": "CreateFleet", "code": "X", "times": 1, "region": "eu-west-1"}),
         ("RunInstances=none", {"action": "RunInstances", "clear": True}),
     ],
 )
@@ -143,7 +144,10 @@ def test_faults_are_ordered_and_shown(api: Api, capsys: Any) -> None:
     api.answers["fail"] = [one, {**one, "times": 0}]
     assert cli.main(["fail", "RunInstances=X:always"]) == 0
     assert api.told == [("fail", one)]
-    assert capsys.readouterr().out.splitlines() == ["CALL          CODE  TIMES", "RunInstances  X     always"]
+    assert capsys.readouterr().out.splitlines() == [
+        "CALL          CODE  TIMES   REGION",
+        "RunInstances  X     always  *",
+    ]
 
 
 @pytest.mark.parametrize("text", ["RunInstances", "runinstances=X", "RunInstnces=X", "RunInstances=X:often"])

@@ -103,7 +103,10 @@ def test_reset_leaves_an_empty_account(ec2: Any, run: Any, control: Any) -> None
 
 
 def test_health(control: Any) -> None:
-    assert control("health") == {"instances": 0, "region": "us-east-1"}
+    found = control("health")
+    assert found["instances"] == 0
+    assert found["region"] == "us-east-1"
+    assert found["regions"] == ["us-east-1", "us-west-2", "eu-west-1"]
 
 
 @pytest.mark.parametrize(

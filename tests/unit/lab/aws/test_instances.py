@@ -342,18 +342,3 @@ def test_legacy_spot_request(ec2: Any, ami: str, instance: Any) -> None:
     seen = seen["SpotInstanceRequests"][0]
     assert (seen["State"], seen["Status"]["Code"]) == ("cancelled", "request-canceled-and-instance-running")
     assert state(instance, first["InstanceId"]) == "running"
-
-
-def test_other_regions_are_empty(run: Any, url: str, ami: str, refused: Any) -> None:
-    """An inventory over all regions must not see an instance twice"""
-    import boto3
-
-    from lab.aws.config import ACCESS_KEY, SECRET_KEY
-
-    run()
-    keys = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY}
-    far: Any = boto3.client("ec2", endpoint_url=url, region_name="eu-west-1", **keys)  # type: ignore[call-overload]
-    assert far.describe_instances()["Reservations"] == []
-    assert len(far.describe_subnets()["Subnets"]) == 3
-    with refused("OptInRequired"):
-        far.run_instances(ImageId=ami, InstanceType="t3.medium", MinCount=1, MaxCount=1)

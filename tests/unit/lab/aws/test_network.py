@@ -62,7 +62,7 @@ def test_another_range(ec2: Any, app: Any, run: Any) -> None:
 
 
 def test_public_addresses_are_taken_in_turn_and_run_out(ec2: Any, app: Any, run: Any, refused: Any) -> None:
-    pool = Addresses(dataclasses.replace(app.world, config=Config(public_cidr="192.0.2.0/30")))
+    pool = Addresses([dataclasses.replace(app.world, config=Config(public_cidr="192.0.2.0/30"))])
     assert [pool.take(), pool.take(), pool.take()] == ["192.0.2.1", "192.0.2.2", "192.0.2.1"]
     first, second = run()["PublicIpAddress"], run()["PublicIpAddress"]
     assert first != second

@@ -84,7 +84,7 @@ def plugin(make_action: Any, monkeypatch: pytest.MonkeyPatch, answers: list[dict
 
 
 def recovery(do: str, generation: int) -> dict[str, Any]:
-    return {"recovery": {"do": do, "text": "why", "generation": generation}}
+    return {"region": "us-west-2", "recovery": {"do": do, "text": "why", "generation": generation}}
 
 
 def test_runs_until_nothing_is_lost_any_more(make_action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +99,19 @@ def test_runs_until_nothing_is_lost_any_more(make_action: Any, monkeypatch: pyte
     assert (result["failed"], result["runs"], result["generation"]) == (False, 2, 2)
     assert ["spot_resume=true" in command for command in commands] == [False, True]
     assert [name for name, _args in asked] == ["experiments.spot.launch_plan_info"] * 2
+
+
+def test_losses_are_looked_for_where_the_experiment_is(make_action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile may name several regions; the plan says which one it is"""
+    regions: list[Any] = []
+    action, _asked = plugin(make_action, monkeypatch, [recovery("nothing", 1), recovery("stop", 1)])
+    monkeypatch.setattr(watch.Runs, "guard", lambda self: None)
+    monkeypatch.setattr(watch.Runs, "run", lambda self, argv: 0)
+    monkeypatch.setattr(watch, "ec2_client", lambda _name, args: (regions.append(args["region"]), ""))
+    monkeypatch.setattr(watch, "Look", lambda *_args: lambda: False)
+    action._task.args["region"] = "us-east-1"
+    assert action.run(task_vars={})["msg"] == "why"
+    assert regions == ["us-east-1", "us-west-2"]  # the first look comes before any plan
 
 
 def test_aws_out_of_reach_is_asked_again(make_action: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,6 +218,28 @@ def test_instance_that_replaces_one_is_numbered_at_its_launch(run: Runner, api: 
     assert sorted(ranks(api).values()) == ["0", "1"]
 
 
+def test_runs_say_what_they_use(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    """Two runs of one generation share instances; those of an earlier one belong to nobody's launch"""
+    run(present)
+    first = api.alive()[0]["InstanceId"]
+    second = {**present, "tags": {**TAGS, "spot:generation": "2"}, "scope": "experiment", "target_capacity": 2}
+    for mark in ("spot:run:a", "spot:run:b"):
+        assert run(second, claim_tag=mark)["changed"] is (mark == "spot:run:a")
+
+    marks = {
+        item["InstanceId"]: {tag["Key"] for tag in item["Tags"]} & {"spot:run:a", "spot:run:b"} for item in api.alive()
+    }
+    assert marks.pop(first) == set()
+    assert list(marks.values()) == [{"spot:run:a", "spot:run:b"}]
+    assert api.changes() == ["CreateFleet", "CreateFleet", "CreateTags", "CreateTags"]
+
+
+def test_a_claim_waits_until_the_instance_is_visible(run: Runner, api: Api, present: dict[str, Any]) -> None:
+    api.control("fail", action="CreateTags", code="InvalidInstanceID.NotFound", times=1)
+    assert run(present, claim_tag="spot:run:a")["changed"] is True
+    assert "spot:run:a" in {tag["Key"] for tag in api.alive()[0]["Tags"]}
+
+
 def test_on_demand_base(run: Runner, api: Api, present: dict[str, Any]) -> None:
     result = run(present, target_capacity=3, on_demand_target_capacity=1)
     again = run(present, target_capacity=3, on_demand_target_capacity=1)

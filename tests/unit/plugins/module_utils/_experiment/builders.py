@@ -37,6 +37,7 @@ PROFILE: Resource = {
         "instance_types": ["t3.medium", "m5.large"],
         "count": 1,
         "market": "spot",
+        "regions": [],
         "zones": [],
         "subnet_ids": [],
         "max_price": None,
@@ -59,6 +60,7 @@ PROFILE: Resource = {
     },
     "image": {
         "id": "ami-1",
+        "ids": {},
         "ssm_parameter": None,
         "name": None,
         "owner": None,

@@ -62,6 +62,10 @@ class Aws:
         """Let one call fail after `skip` good ones, before or after its work is done."""
         self.app.world.faults.append(Fault(action, code, after=after, skip=skip))
 
+    def interrupt(self, instance_id: str) -> None:
+        """AWS takes an instance without a notice."""
+        self.control("interrupt", instance_id=instance_id, notice=None)
+
     def tag_specification(self, kind: str, **more: str) -> list[dict[str, Any]]:
         """``TagSpecifications`` of a resource of the experiment ``lab``."""
         tags = {"Name": "lab", "spot:experiment": "lab", "spot:generation": "1", "spot:profile": "lab", **more}

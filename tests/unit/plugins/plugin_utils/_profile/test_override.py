@@ -49,6 +49,9 @@ def lay(extra: dict[str, Any], text: str = TEXT) -> tuple[Document, list[Problem
         ({"job.image": "x", "job.command": "a b", "job.env.LR": "0.1"}, ("job", "env"), {"LR": "0.1"}),
         ({"job": None}, ("job",), None),
         ({"region": "eu-west-1"}, ("region",), "eu-west-1"),
+        ({"region": "eu-west-1"}, ("capacity", "regions"), []),
+        ({"region": "eu-west-1, us-east-1"}, ("capacity", "regions"), ["eu-west-1", "us-east-1"]),
+        ({"region": "eu-west-1,us-east-1"}, ("region",), "eu-west-1"),
         ({"owner": "me"}, ("owner",), "me"),
         ({"description": "x", "name": "y", "follow": "true"}, ("description",), ""),
     ],
@@ -101,3 +104,40 @@ def test_wrong_values(extra: dict[str, Any], said: str) -> None:
 def test_a_path_of_the_command_line_starts_where_it_is_typed() -> None:
     document, _problems = lay({"channels": [{"direction": "out", "local_path": "src/", "remote_path": "~/src/"}]})
     assert examine(document, Setting("x")).profile["channels"][0]["local_path"] == "/cwd/src/"
+
+
+SEVERAL = """\
+capacity:
+  instance_types: [t3.medium]
+  regions: [us-east-1, eu-west-1]
+  zones: [us-east-1a, eu-west-1b]
+image: {ssm_parameter: /x}
+"""
+
+
+@pytest.mark.parametrize(
+    ("extra", "region", "regions", "zones"),
+    [
+        ({}, "us-east-1", ["us-east-1", "eu-west-1"], ["us-east-1a", "eu-west-1b"]),
+        ({"region": "eu-west-1"}, "eu-west-1", [], ["eu-west-1b"]),
+        (
+            {"region": "eu-west-1", "instance_id": "i-1"},
+            "eu-west-1",
+            ["us-east-1", "eu-west-1"],
+            ["us-east-1a", "eu-west-1b"],
+        ),
+    ],
+    ids=["as the profile says", "one of them", "an event says where its instance was"],
+)
+def test_a_region_of_several(extra: dict[str, Any], region: str, regions: list[str], zones: list[str]) -> None:
+    document, problems = lay(extra, SEVERAL)
+    checked = examine(document, Setting("x"))
+    assert [*problems, *checked.problems] == []
+    capacity = checked.profile["capacity"]
+    assert (checked.profile["region"], capacity["regions"], capacity["zones"]) == (region, regions, zones)
+
+
+def test_a_region_that_is_none() -> None:
+    document, _problems = lay({"region": "us east,eu-west-1"})
+    said = [problem.text for problem in examine(document, Setting("x")).problems]
+    assert any("us east" in text and "a region such as us-east-1" in text for text in said), said

@@ -26,16 +26,56 @@ def file_system(name: str = "team", mount_point: str = "/team", **more: Any) -> 
 
 FS = "fs-0123456789abcdef0"
 VOL = "vol-0123456789abcdef0"
+TWO = ["us-east-1", "eu-west-1"]
+# Two regions, with an image in each.
+BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"}}
 
 
 @pytest.mark.parametrize(
     ("changes", "path", "said"),
     [
-        ({"image": {}}, "image", "give one of image.id, image.ssm_parameter, image.name"),
+        ({"image": {}}, "image", "give one of image.id, image.ids, image.ssm_parameter, image.name"),
         ({"image.ssm_parameter": "/x"}, "image.ssm_parameter", "image.id and image.ssm_parameter exclude each other"),
         ({"image": {"name": "debian-*"}}, "image.owner", "anybody may publish an image of that name"),
         ({"image.owner": "self"}, "image.owner", "goes only with image.name"),
         ({"capacity.zones": ["eu-west-1a"]}, "capacity.zones[0]", '"eu-west-1a" is not in the region us-east-1'),
+        ({"capacity.regions": ["eu-west-1"]}, "region", "us-east-1 is not one of capacity.regions (eu-west-1)"),
+        ({"capacity.regions": TWO}, "image.id", "image.ids: {us-east-1: ami-…, eu-west-1: ami-…}"),
+        (
+            {"image": {"ids": {"eu-west-1": "ami-01234567"}}},
+            "image.ids",
+            "there is none for us-east-1; add us-east-1: ",
+        ),
+        (
+            {"image": {"ids": {"us-east-1": "x"}}},
+            "image.ids.us-east-1",
+            '"x" is not allowed; allowed: ami- and 8 or 17',
+        ),
+        ({"image": {"ids": {"here": "ami-01234567"}}}, "image.ids.here", "a region such as us-east-1"),
+        ({**BOTH, "capacity.zones": ["us-east-1a"]}, "capacity.zones", "none of them is in eu-west-1"),
+        ({**BOTH, "capacity.subnet_ids": ["subnet-01234567"]}, "capacity.subnet_ids", "it belongs to one region"),
+        (
+            {**BOTH, "access.security_group_ids": ["sg-01234567"]},
+            "access.security_group_ids",
+            "it belongs to one region",
+        ),
+        ({**BOTH, "volumes": [volume(volume_id=VOL)]}, "volumes[0].volume_id", "it belongs to one region"),
+        ({**BOTH, "volumes": [volume(snapshot_id="snap-01234567")]}, "volumes[0].snapshot_id", "name one region only"),
+        (
+            {**BOTH, "capacity.iam_fleet_role": "arn:aws:iam::123456789012:role/fleet"},
+            "capacity.iam_fleet_role",
+            "it belongs to one region",
+        ),
+        (
+            {
+                **BOTH,
+                "recovery.mode": "self",
+                "recovery.bucket": "s3://bucket",
+                "access.instance_profile": "role",
+            },
+            "recovery.mode",
+            "a fleet keeps its instance in one region",
+        ),
         ({"capacity.market": "on-demand", "capacity.max_price": 1}, "capacity.max_price", "only with market spot"),
         (
             {"capacity.market": "on-demand", "capacity.on_demand": "fallback"},
@@ -295,6 +335,24 @@ def test_a_file_system_may_be_mounted_twice_and_on_a_volume(check: Check) -> Non
     both = [file_system(mount_point="/data/team", path="/a"), file_system(mount_point="/team", path="/b")]
     profile, problems = check({"file_systems": both})
     assert (problems, profile is not None) == ([], True)
+
+
+def test_several_regions(check: Check) -> None:
+    profile, problems = check({**BOTH, "capacity.zones": ["us-east-1a", "eu-west-1b"]})
+    assert problems == []
+    assert profile is not None
+    assert (profile["region"], profile["capacity"]["regions"]) == ("us-east-1", TWO)
+
+
+def test_the_first_region_stands_for_region(check: Check) -> None:
+    profile, problems = check({**BOTH, "region": None, "capacity.regions": ["us-west-2", "eu-west-1"]})
+    assert (problems, profile and profile["region"]) == ([], "us-west-2")
+
+
+def test_all_that_belongs_to_one_region_is_told_at_once(check: Check) -> None:
+    changes = {"capacity.regions": TWO, "capacity.subnet_ids": ["subnet-01234567"], "volumes": [volume(volume_id=VOL)]}
+    _profile, problems = check(changes)
+    assert {problem.path for problem in problems} == {"image.id", "capacity.subnet_ids", "volumes[0].volume_id"}
 
 
 RESULTS = {"results.bucket": "s3://mine/runs", "access.instance_profile": "workers"}
