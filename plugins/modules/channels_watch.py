@@ -43,6 +43,10 @@ options:
     description: Section C(access) of the profile.
     type: dict
     default: {}
+  confirm:
+    description: Deletes however much it is. Otherwise a channel that would delete more than a quarter stops.
+    type: bool
+    default: false
   format:
     description: How to show at the end what the channels did.
     type: str

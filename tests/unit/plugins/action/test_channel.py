@@ -35,7 +35,7 @@ def code(tmp_path: Path) -> Path:
 def move(sshd: Any, make_action: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     def run(direction: str, local: Any, remote: Any, option: Any = None, **more: Any) -> dict[str, Any]:
         flags = {name: more.pop(name) for name in ("check_mode", "diff", "transport") if name in more}
-        args = {"direction": direction, "local_path": str(local), "remote_path": str(remote), **more}
+        args = {"direction": direction, "local_path": str(local), "remote_path": str(remote), "recursive": True, **more}
         plugin = make_action(channel, args, option or sshd.options, **flags)
         return plugin.run(task_vars={"inventory_hostname": "host-1"})
 
@@ -203,5 +203,5 @@ def test_other_connections_are_refused(move, code, tmp_path):
 
 
 def test_unknown_argument_is_named(move, code, tmp_path):
-    with pytest.raises(AnsibleActionFail, match="owner"):
-        move("out", f"{code}/", tmp_path / "there", owner="me")
+    with pytest.raises(AnsibleActionFail, match="holder"):
+        move("out", f"{code}/", tmp_path / "there", holder="me")
