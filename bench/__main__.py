@@ -1,6 +1,6 @@
 """`make bench`: measures on the lab, prints tables, keeps the raw numbers in bench/results/.
 
-`python -m bench overhead` and `python -m bench recovery` do one half; see `python -m bench recovery --help`.
+`python -m bench overhead`, `recovery` and `channels` do one part; see `python -m bench recovery --help`.
 """
 
 from __future__ import annotations
