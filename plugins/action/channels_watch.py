@@ -37,7 +37,13 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.super
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KnownHosts
 from ansible_collections.experiments.spot.plugins.plugin_utils._instances import Settings, Waiter, Watched, view_of
-from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock, duration, is_quiet, size
+from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
+    Clock,
+    Finished,
+    duration,
+    is_quiet,
+    size,
+)
 from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
     CODES,
     FATAL,
@@ -138,11 +144,11 @@ class Moves:
     ) -> None:
         self.channels, self.count, self.say, self.quiet, self.confirm = channels, count, say, quiet, confirm
 
-    def transfer(self, line: Line, host: Host) -> Transfer:
+    def transfer(self, line: Line) -> Transfer:
         """The transfer of a line, and the directory that it needs here.
 
         Raises:
-            ChannelError: it cannot work, or would delete more than it may.
+            ChannelError: it cannot work.
         """
         wanted = {
             **{name: spec.get("default") for name, spec in _channel.OPTIONS.items()},
@@ -154,45 +160,52 @@ class Moves:
             raise ChannelError("; ".join(problems))
         if transfer.direction == "in":
             _channel.make_local_directory(transfer)
-        if transfer.delete and not self.confirm:
-            self._guard(transfer, line, host)
         return transfer
 
-    @staticmethod
-    def _guard(transfer: Transfer, line: Line, host: Host) -> None:
-        # The name of a host changes with each generation; what was confirmed for a rank stays so.
-        if _channel.Confirmed().has(transfer, line.rank):
-            return
+    def held_back(self, transfer: Transfer, line: Line, host: Host) -> Verdict | None:
+        """Why nothing is moved: it would delete more than it may, or that cannot be told; None when it may."""
+        if not transfer.delete or self.confirm or _channel.Confirmed().has(transfer, line.rank):
+            return None
         deletion, finished = _channel.foresee(transfer, host.target)
-        if finished.code == 0 and deletion.large:
-            raise ChannelError(_channel.refused(deletion, transfer).text)
+        end = judged(transfer, finished)
+        if end.kind not in (OK, WARN):
+            return end
+        return _channel.refused(deletion, transfer) if deletion.large else None
 
     def __call__(self, line: Line, host: Host) -> tuple[Verdict, Report]:
         """See `supervisor.Move`."""
         clock = Clock()
         try:
-            transfer = self.transfer(line, host)
+            transfer = self.transfer(line)
         except ChannelError as error:
             return Verdict(FATAL, str(error)), Report()
+        held_back = self.held_back(transfer, line, host)
+        if held_back:
+            return held_back, Report()
         started = clock.now()
         label = f"{line.name}, rank {line.rank}"
         shown = once.Shown(label, clock, (lambda _line: None) if self.quiet else self.say)
         report, finished = _channel.run_rsync(transfer, host.target, shown.tick)
-        end = judged(finished.code, finished.stderr)
-        if transfer.direction == "in" and end.text == NO_SOURCE:
-            return Verdict(rules.ABSENT, "nothing is there yet"), report
+        end = judged(transfer, finished)
         if end.kind not in (OK, WARN):
-            return Verdict(end.kind, _channel.why(end, finished)), report
+            return end, report
         if report.files and not self.quiet:
             took = duration(clock.now() - started)
             self.say(f"{label}: {report.files} files, {size(report.bytes)} in {took}{first_names(report)}")
         return end, report
 
 
-def judged(code: int, stderr: str) -> Verdict:
-    """What the end of rsync means to a channel that goes on: a file that changed on the way comes with the next run."""
-    end = verdict(code, stderr)
-    return Verdict(WARN, end.text) if code == 23 and end.text == CODES[23][1] else end
+def judged(transfer: Transfer, finished: Finished) -> Verdict:
+    """What the end of rsync means to a channel that goes on.
+
+    A source there that does not exist yet is made by the job; a file that changed on the way comes with the next run.
+    """
+    end = verdict(finished.code, finished.stderr)
+    if transfer.direction == "in" and end.text == NO_SOURCE:
+        return Verdict(rules.ABSENT, "nothing is there yet")
+    if finished.code == 23 and end.text == CODES[23][1]:
+        return Verdict(WARN, end.text)
+    return end if end.kind in (OK, WARN) else Verdict(end.kind, _channel.why(end, finished))
 
 
 def first_names(report: Report, limit: int = 3) -> str:
