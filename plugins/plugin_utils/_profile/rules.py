@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import posixpath
 import re
@@ -56,6 +57,8 @@ GP3_IOPS_A_MIB = 4
 MOUNTED = ("volumes", "file_systems")
 # Source: EFS API LifecyclePolicy, TransitionToIA.
 IA_DAYS = (1, 7, 14, 30, 60, 90, 180, 270, 365)
+
+LOCATIONS = ("local_path", "remote_path")
 
 # Arguments of docker run that the job's own keys, or the unit that owns the container, decide.
 TAKEN_ARGS = {
@@ -496,9 +499,10 @@ def channel_circle(checked: Checked) -> None:
             continue
         for number, out in sent:
             both = (_overlap(out["local_path"], back["local_path"]), _overlap(out["remote_path"], back["remote_path"]))
-            if all(both) and _share_hosts(out, back):
+            if all(both) and _share_hosts(out, back) and not _kept_apart(out, back):
                 what = f"it brings back what channels[{number}] sends, to where that takes it from"
-                checked.report(("channels", index, "local_path"), what, "give the two different directories")
+                todo = "give the two different directories, or let the outer one exclude the inner one"
+                checked.report(("channels", index, "local_path"), what, todo)
 
 
 def channel_names(checked: Checked) -> None:
@@ -538,6 +542,31 @@ def channel_fits(checked: Checked) -> None:
 def _overlap(one: str, other: str) -> bool:
     first, second = posixpath.normpath(one), posixpath.normpath(other)
     return _within(first, second) or _within(second, first)
+
+
+def _kept_apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether the channel with the outer directory leaves out the inner one, on either side."""
+    pairs = ((outer, inner, side) for outer, inner in ((one, other), (other, one)) for side in LOCATIONS)
+    return any(_excludes(outer, posixpath.relpath(inner[side], outer[side])) for outer, inner, side in pairs)
+
+
+def _excludes(channel: dict[str, Any], inside: str) -> bool:
+    """Whether the patterns leave out a path below the source, or a directory around it.
+
+    Source: rsync(1), "Pattern matching rules": a pattern with a slash in front or inside is compared from the source
+    on, the others with each name. A source without a slash at its end adds its own name to the path.
+    """
+    parts = inside.split("/")
+    if parts[0] in (".", ".."):
+        return False
+    source = channel["local_path" if channel["direction"] == "out" else "remote_path"]
+    top = "" if source.endswith("/") else posixpath.basename(source) + "/"
+    around = [top + "/".join(parts[: length + 1]) for length in range(len(parts))]
+    patterns = [pattern.rstrip("/") for pattern in channel["exclude"]]
+    return any(
+        any(fnmatch.fnmatchcase(one, pattern.lstrip("/")) for one in (around if "/" in pattern else parts))
+        for pattern in patterns
+    )
 
 
 def _share_hosts(one: dict[str, Any], other: dict[str, Any]) -> bool:

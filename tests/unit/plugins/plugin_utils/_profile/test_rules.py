@@ -105,6 +105,26 @@ VOL = "vol-0123456789abcdef0"
             "channels[1].local_path",
             "brings back what channels[0] sends",
         ),
+        (  # from a source without a slash at its end, the path begins with its name
+            {
+                "channels": [
+                    channel(local="/w/a", remote="~/x/", exclude=["/out"]),
+                    channel("in", "/w/a/out/", "~/x/a/out/"),
+                ]
+            },
+            "channels[1].local_path",
+            "brings back what channels[0] sends",
+        ),
+        (
+            {
+                "channels": [
+                    channel(local="/w/a/", remote="~/a/", exclude=["other/"]),
+                    channel("in", "/w/a/out/", "~/a/out/"),
+                ]
+            },
+            "channels[1].local_path",
+            "brings back what channels[0] sends",
+        ),
         (
             {"channels": [channel(name="a"), channel(remote="~/b/", name="a")]},
             "channels[1].name",
@@ -156,6 +176,15 @@ def test_what_does_not_go_together(check: Check, changes: dict[str, Any], path: 
         {"channels": [channel("in", "results/", "/var/log/")]},
         {"channels": [channel(), channel(local="b/")]},
         {"channels": [channel(local="/w/"), channel("in", "/w/results/", "/data/results/")]},
+        *(
+            {
+                "channels": [
+                    channel(local="/w/", remote="~/w/", exclude=[pattern]),
+                    channel("in", "/w/results/one/", "~/w/results/one/"),
+                ]
+            }
+            for pattern in ("results", "results/", "/results", "/results/one/", "res*", "one")
+        ),
         {"channels": [channel(hosts="first", on=["launch"], owner="www-data:1000", chmod="D755,F644,u+x")]},
         {"channels": [channel(hosts=[0, "1"], bwlimit="1.5m", delete=True)], "capacity.count": 2},
         {"channels": [channel(remote="/srv/code/", delete=True)]},
