@@ -61,6 +61,7 @@ display = Display()
 SPEC: dict[str, Any] = {
     "experiment": {"type": "str", "required": True},
     "channels": {"type": "list", "elements": "dict", "required": True},
+    "count": {"type": "int", "default": 1},
     "access": {"type": "dict", "default": {}},
     "confirm": {"type": "bool", "default": False},
     "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
@@ -282,11 +283,12 @@ class ActionModule(ActionBase):
         hosts = Hosts(client, region, args, say)
         check_key(hosts.access["private_key_file"])
         found = self._all(hosts)
+        count = max(args["count"], 1 + max(found))
         supervisor = supervise(
             args["channels"],
             hosts,
-            found,
-            Moves(args["channels"], len(found), say, quiet=quiet, confirm=args["confirm"]),
+            {rank: found.get(rank) for rank in range(count)},
+            Moves(args["channels"], count, say, quiet=quiet, confirm=args["confirm"]),
             signals,
         )
         say(f"{len(supervisor.lines)} channels keep going; Ctrl-C ends after the transfer in hand")
@@ -309,9 +311,13 @@ class ActionModule(ActionBase):
 
 
 def supervise(
-    channels: list[dict[str, Any]], hosts: Hosts, found: dict[int, Host], moves: Moves, signals: Signals
+    channels: list[dict[str, Any]], hosts: Hosts, found: Mapping[int, Host | None], moves: Moves, signals: Signals
 ) -> Supervisor:
-    """The supervisor with its sessions and watches."""
+    """The supervisor with its sessions and watches.
+
+    Args:
+        found: the host of each rank, None for one that does not run yet.
+    """
     sessions: dict[int, Session] = {}
     watches: dict[int, LocalWatch] = {}
     lines = lines_of(channels, sorted(found))

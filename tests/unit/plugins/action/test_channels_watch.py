@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,3 +83,21 @@ def test_a_channel_runs_on_its_hosts_only() -> None:
     channel = out(Path("/l"), Path("/r"))
     made = channels_watch.lines_of([{**channel, "hosts": ["first"]}, {**channel, "hosts": ["1", "2"]}], [0, 1, 2])
     assert [(line.channel, line.rank) for line in made] == [(0, 0), (1, 1), (1, 2)]
+
+
+def test_each_host_brings_to_its_directory_also_while_it_is_the_only_one_that_runs(
+    sshd: Any, code: Path, tmp_path: Path
+) -> None:
+    channel = {"direction": "in", "local_path": f"{tmp_path}/back/", "remote_path": f"{code}/", "recursive": True}
+    assert run(_ssh.connection_target(sshd.options), channel, count=2)[0].kind == OK
+    assert (tmp_path / "back/rank-0/train.py").read_text() == "1"
+
+
+def test_a_rank_that_does_not_run_yet_is_looked_for(code: Path) -> None:
+    moves = channels_watch.Moves([], 2, lambda _line: None, quiet=True, confirm=False)
+    found = {0: Host("i-1", _ssh.Target("192.0.2.1")), 1: None}
+    ports = SimpleNamespace(find=lambda _rank, _known: None)
+    signals = SimpleNamespace(stop=threading.Event())
+    made = channels_watch.supervise([out(code, Path("/r"))], ports, found, moves, signals)  # type: ignore[arg-type]
+    assert [line.rank for line in made.lines] == [0, 1]
+    assert {rank: session.host for rank, session in made.sessions.items()} == found
