@@ -1,6 +1,6 @@
 """`make bench`: measures on the lab, prints tables, keeps the raw numbers in bench/results/.
 
-`python -m bench overhead` and `python -m bench recovery` do one half; see `python -m bench recovery --help`.
+`python -m bench overhead`, `recovery` and `channels` do one part; see `python -m bench recovery --help`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from datetime import date
 from typing import Any
 
-from bench import overhead, recovery
+from bench import channels, overhead, recovery
 from bench.user import ROOT, User, user
 
 PAIRS = 3
@@ -92,7 +92,7 @@ def provisioning() -> int:
 
 def main(argv: list[str]) -> int:
     """One half or both."""
-    halves = {"overhead": provisioning, "recovery": lambda: recovery.main(argv[1:])}
+    halves = {"overhead": provisioning, "recovery": lambda: recovery.main(argv[1:]), "channels": channels.main}
     if argv and argv[0] not in halves:
         raise SystemExit(f"there are {' and '.join(halves)}, not {argv[0]}")
     return max(halves[name]() for name in (argv[:1] or halves))

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsiblePromptInterrupt, AnsiblePromptNoninteractive
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils import _channel, _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils._channel import ChannelError
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
     Clock,
     Finished,
@@ -21,7 +23,6 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
     backoff,
     duration,
     is_quiet,
-    run_watched,
     size,
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
@@ -31,85 +32,22 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
     Report,
     Transfer,
     Verdict,
-    complaint,
-    deletion_problem,
     diff_text,
-    knows_zstd,
-    rank_path,
-    remote_path,
-    rsync_argv,
     verdict,
 )
 
 display = Display()
 
+T = TypeVar("T")
 TRIES = 3
 
 SPEC: dict[str, Any] = {
-    "direction": {"type": "str", "choices": ["in", "out"], "required": True},
-    "local_path": {"type": "str", "required": True},
-    "remote_path": {"type": "str", "required": True},
-    "recursive": {"type": "bool", "default": True},
-    "delete": {"type": "bool", "default": False},
-    "exclude": {"type": "list", "elements": "str", "default": []},
-    "compress": {"type": "str", "choices": ["auto", "none", "zstd", "zlib"], "default": "auto"},
+    **_channel.OPTIONS,
     "rank": {"type": "int", "default": 0},
     "count": {"type": "int", "default": 1},
+    "confirm": {"type": "bool", "default": False},
     "quiet": {"type": "bool"},
 }
-
-
-def absolute(path: str) -> str:
-    """An absolute local path that keeps its trailing slash, which means something to rsync."""
-    full = os.path.abspath(os.path.expanduser(path))
-    return full + "/" if path.endswith("/") and full != "/" else full
-
-
-def transfer_of(args: dict[str, Any], compress: str, dry_run: bool) -> Transfer:
-    """The transfer that the arguments ask for."""
-    local = absolute(args["local_path"])
-    if args["direction"] == "in":
-        local = rank_path(local, args["rank"], args["count"])
-    return Transfer(
-        direction=args["direction"],
-        local_path=local,
-        remote_path=args["remote_path"],
-        local_is_dir=os.path.isdir(local),
-        recursive=args["recursive"],
-        delete=args["delete"],
-        exclude=tuple(args["exclude"]),
-        compress=compress,
-        dry_run=dry_run,
-    )
-
-
-def path_problems(transfer: Transfer) -> list[str]:
-    """All that is wrong with the paths, before anything is moved."""
-    problems = []
-    if transfer.direction == "out" and not os.path.lexists(transfer.local_path.rstrip("/") or "/"):
-        problems.append(f"local_path {transfer.local_path}: does not exist on this machine")
-    elif transfer.direction == "out" and transfer.local_path.endswith("/") and not transfer.local_is_dir:
-        problems.append(f"local_path {transfer.local_path}: ends with a slash but is no directory")
-    for name, path in (("local_path", transfer.local_path), ("remote_path", transfer.remote_path)):
-        if "\n" in path or "\0" in path:
-            problems.append(f"{name} {path!r}: has a line end in it")
-    try:
-        remote_path(transfer.remote_path)
-        problems += filter(None, [deletion_problem(transfer, os.path.expanduser("~"))])
-    except ValueError as error:
-        problems.append(f"remote_path {error}")
-    if not transfer.remote_path:
-        problems.append("remote_path: is empty; ~ is the home directory of the login user")
-    return problems
-
-
-def make_local_directory(transfer: Transfer) -> None:
-    """Makes the directories that files come into; rsync itself makes the last one only."""
-    path = transfer.local_path if transfer.local_path.endswith("/") else os.path.dirname(transfer.local_path)
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise AnsibleActionFail(f"local_path {path}: cannot be created ({error.strerror})") from None
 
 
 class Shown:
@@ -153,33 +91,45 @@ class ActionModule(ActionBase):
         """Does the work; see the documentation of the module."""
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(SPEC)
-        transfer = transfer_of(args, compression(args["compress"]), self._task.check_mode)
-        problems = path_problems(transfer)
-        if problems:
-            raise AnsibleActionFail(f"channel {args['direction']}: " + "; ".join(problems))
-        if transfer.direction == "in" and not transfer.dry_run:
-            make_local_directory(transfer)
         host = (task_vars or {}).get("inventory_hostname", "")
+        try:
+            transfer = prepared(args, dry_run=self._task.check_mode)
+        except ChannelError as error:
+            raise AnsibleActionFail(f"channel {args['direction']}: {error}") from None
+        target = self._target()
+        if transfer.delete and not transfer.dry_run:
+            self._ask_before_deleting(transfer, target, host, args)
         say = (lambda _line: None) if is_quiet(args["quiet"], os.environ) else display.display
         clock = Clock()
         shown = Shown(f"[{host}] channel {transfer.direction} {transfer.local_path}", clock, say)
-        return {**result, **self._move(transfer, shown, clock)}
+        return {**result, **self._move(transfer, target, shown, clock)}
 
-    def _move(self, transfer: Transfer, shown: Shown, clock: Clock) -> dict[str, Any]:
-        target = self._target()
-        started = clock.now()
-        pauses = backoff(1, 10, 2)
-        for attempt in range(1, TRIES + 1):
-            report, finished = run_rsync(transfer, target, shown)
+    def _ask_before_deleting(self, transfer: Transfer, target: _ssh.Target, host: str, args: dict[str, Any]) -> None:
+        confirmed = _channel.Confirmed()
+        if not args["confirm"] and not confirmed.has(transfer, args["rank"]):
+            deletion, finished = tried(lambda: _channel.foresee(transfer, target), target, Clock())[:2]
             end = verdict(finished.code, finished.stderr)
-            if end.kind != RETRY or attempt == TRIES:
-                break
-            display.vv(f"rsync: {end.text} ({complaint(finished.stderr)}), try {attempt} of {TRIES}")
-            _ssh.close_master(target)
-            clock.wait(next(pauses))
+            if end.kind not in (OK, WARN):
+                raise AnsibleActionFail(failure_text(transfer, _channel.why(end, finished)))
+            if not deletion.large:
+                return
+            if not self._says_yes(f"[{host}] {deletion.text(transfer)}. Continue? [y/N] "):
+                raise AnsibleActionFail(f"channel {transfer.direction}: {_channel.refused(deletion, transfer).text}")
+        confirmed.add(transfer, args["rank"])
+
+    def _says_yes(self, question: str) -> bool:
+        try:
+            return display.prompt_until(question).strip().lower() in (b"y", b"yes")
+        except (AnsiblePromptNoninteractive, AnsiblePromptInterrupt):
+            return False
+
+    def _move(self, transfer: Transfer, target: _ssh.Target, shown: Shown, clock: Clock) -> dict[str, Any]:
+        started = clock.now()
+        report, finished, tries = tried(lambda: _channel.run_rsync(transfer, target, shown.tick), target, clock)
+        end = verdict(finished.code, finished.stderr)
         shown.end(report)
         seconds = clock.now() - started
-        return answer(transfer, report, end, finished, tries=attempt, seconds=seconds, diff=self._task.diff)
+        return answer(transfer, report, end, finished, tries=tries, seconds=seconds, diff=self._task.diff)
 
     def _target(self) -> _ssh.Target:
         if self._connection.transport != "ssh":
@@ -187,26 +137,43 @@ class ActionModule(ActionBase):
         return _ssh.connection_target(self._connection.get_option)
 
 
-def compression(wanted: str) -> str:
-    """What ``auto`` means here: let both sides agree when this side knows zstd, else none (zlib is slower than a LAN).
+def prepared(args: dict[str, Any], *, dry_run: bool) -> Transfer:
+    """The transfer, with the directory that files come into.
 
     Raises:
-        AnsibleActionFail: rsync is not installed.
+        ChannelError: what is wrong with it, all at once.
     """
-    version = _ssh.run(["rsync", "--version"], 10)
-    if version.returncode:
-        raise AnsibleActionFail("rsync is missing on this machine; install it (Debian, Ubuntu: apt-get install rsync)")
-    if wanted != "auto":
-        return wanted
-    return "negotiate" if knows_zstd(version.stdout) else "none"
+    compress = _channel.compression(args["compress"])
+    transfer = replace(_channel.transfer_of(args, compress, args["rank"], args["count"]), dry_run=dry_run)
+    problems = _channel.path_problems(transfer)
+    if problems:
+        raise ChannelError("; ".join(problems))
+    if transfer.direction == "in" and not dry_run:
+        _channel.make_local_directory(transfer)
+    return transfer
 
 
-def run_rsync(transfer: Transfer, target: _ssh.Target, shown: Shown) -> tuple[Report, Finished]:
-    """Runs rsync once, showing how far it is."""
-    report = Report()
-    environ = {**os.environ, "LC_ALL": "C"}
-    finished = run_watched(rsync_argv(transfer, target), report.take, lambda: shown.tick(report), environ)
-    return report, finished
+def tried(
+    run: Callable[[], tuple[T, Finished]], target: _ssh.Target, clock: Clock, tries: int = TRIES
+) -> tuple[T, Finished, int]:
+    """Runs rsync until the connection holds; returns what it left and how often it was started."""
+    pauses = backoff(1, 10, 2)
+    for attempt in range(1, tries + 1):
+        report, finished = run()
+        end = verdict(finished.code, finished.stderr)
+        if end.kind != RETRY:
+            break
+        if attempt < tries:
+            display.vv(f"rsync: {_channel.why(end, finished)}, try {attempt} of {tries}")
+            _ssh.close_master(target)
+            clock.wait(next(pauses))
+    return report, finished, attempt
+
+
+def failure_text(transfer: Transfer, reason: str) -> str:
+    """Why a channel failed, with its paths."""
+    arrow = "→" if transfer.direction == "out" else "←"
+    return f"channel {transfer.direction}: {transfer.local_path} {arrow} {transfer.remote_path}: {reason}"
 
 
 def answer(
@@ -226,13 +193,9 @@ def answer(
     }
     if diff and report.changes:
         result["diff"] = {"prepared": diff_text(report.changes)}
-    if end.kind == WARN:
-        result["warnings"] = [f"channel {transfer.direction} {transfer.local_path}: {end.text}"]
-    elif end.kind != OK:
-        arrow = "→" if transfer.direction == "out" else "←"
-        result.update(
-            failed=True,
-            msg=f"channel {transfer.direction}: {transfer.local_path} {arrow} {transfer.remote_path}: {end.text}"
-            f" ({complaint(finished.stderr)})" + (f", after {tries} tries" if tries > 1 else ""),
-        )
+    notes = filter(None, [end.text if end.kind == WARN else "", _channel.left_out(transfer, report)])
+    result["warnings"] = [f"channel {transfer.direction} {transfer.local_path}: {note}" for note in notes]
+    if end.kind not in (OK, WARN):
+        again = f", after {tries} tries" if tries > 1 else ""
+        result.update(failed=True, msg=failure_text(transfer, _channel.why(end, finished)) + again)
     return result

@@ -22,7 +22,9 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 from ansible_collections.experiments.spot.plugins.action import channel as once
 from ansible_collections.experiments.spot.plugins.action.instances_wait import AwsAndSsh, access_of, check_key
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import api, crew
+from ansible_collections.experiments.spot.plugins.plugin_utils import _channel
 from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
+from ansible_collections.experiments.spot.plugins.plugin_utils._channel import ChannelError
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import lines as rules
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.lines import Line
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.session import Event, Host, Session
@@ -35,15 +37,22 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.super
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KnownHosts
 from ansible_collections.experiments.spot.plugins.plugin_utils._instances import Settings, Waiter, Watched, view_of
-from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock, duration, is_quiet, size
+from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
+    Clock,
+    Finished,
+    duration,
+    is_quiet,
+    size,
+)
 from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
+    CODES,
     FATAL,
     NO_SOURCE,
     OK,
     WARN,
     Report,
+    Transfer,
     Verdict,
-    complaint,
     verdict,
 )
 
@@ -52,7 +61,9 @@ display = Display()
 SPEC: dict[str, Any] = {
     "experiment": {"type": "str", "required": True},
     "channels": {"type": "list", "elements": "dict", "required": True},
+    "count": {"type": "int", "default": 1},
     "access": {"type": "dict", "default": {}},
+    "confirm": {"type": "bool", "default": False},
     "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
     "known_hosts_file": {"type": "path", "default": "~/.ssh/experiments.spot/known_hosts"},
     "quiet": {"type": "bool"},
@@ -121,40 +132,81 @@ class Hosts:
 
 
 class Moves:
-    """Runs one channel on one host once, and shows what it moved."""
+    """Runs one channel on one host once, and shows what it moved.
 
-    def __init__(self, channels: list[dict[str, Any]], count: int, say: Callable[[str], None], quiet: bool) -> None:
-        self.channels, self.count, self.say, self.quiet = channels, count, say, quiet
+    Args:
+        count: number of hosts.
+        say: shows a line.
+        confirm: large deletions are wanted.
+    """
 
-    def transfer(self, line: Line) -> Any:
-        """The transfer of a line."""
-        channel = self.channels[line.channel]
-        wanted = {**{name: spec.get("default") for name, spec in once.SPEC.items()}, **channel}
-        compress = once.compression(wanted["compress"])
-        return once.transfer_of({**wanted, "rank": line.rank, "count": self.count}, compress, False)
+    def __init__(
+        self, channels: list[dict[str, Any]], count: int, say: Callable[[str], None], *, quiet: bool, confirm: bool
+    ) -> None:
+        self.channels, self.count, self.say, self.quiet, self.confirm = channels, count, say, quiet, confirm
+
+    def transfer(self, line: Line) -> Transfer:
+        """The transfer of a line, and the directory that it needs here.
+
+        Raises:
+            ChannelError: it cannot work.
+        """
+        wanted = {
+            **{name: spec.get("default") for name, spec in _channel.OPTIONS.items()},
+            **self.channels[line.channel],
+        }
+        transfer = _channel.transfer_of(wanted, _channel.compression(wanted["compress"]), line.rank, self.count)
+        problems = _channel.path_problems(transfer)
+        if problems:
+            raise ChannelError("; ".join(problems))
+        if transfer.direction == "in":
+            _channel.make_local_directory(transfer)
+        return transfer
+
+    def held_back(self, transfer: Transfer, line: Line, host: Host) -> Verdict | None:
+        """Why nothing is moved: it would delete more than it may, or that cannot be told; None when it may."""
+        if not transfer.delete or self.confirm or _channel.Confirmed().has(transfer, line.rank):
+            return None
+        deletion, finished = _channel.foresee(transfer, host.target)
+        end = judged(transfer, finished)
+        if end.kind not in (OK, WARN):
+            return end
+        return _channel.refused(deletion, transfer) if deletion.large else None
 
     def __call__(self, line: Line, host: Host) -> tuple[Verdict, Report]:
         """See `supervisor.Move`."""
         clock = Clock()
-        transfer = self.transfer(line)
-        problems = once.path_problems(transfer)
-        if problems:
-            return Verdict(FATAL, "; ".join(problems)), Report()
-        if transfer.direction == "in":
-            once.make_local_directory(transfer)
+        try:
+            transfer = self.transfer(line)
+        except ChannelError as error:
+            return Verdict(FATAL, str(error)), Report()
+        held_back = self.held_back(transfer, line, host)
+        if held_back:
+            return held_back, Report()
         started = clock.now()
         label = f"{line.name}, rank {line.rank}"
         shown = once.Shown(label, clock, (lambda _line: None) if self.quiet else self.say)
-        report, finished = once.run_rsync(transfer, host.target, shown)
-        end = verdict(finished.code, finished.stderr)
-        if transfer.direction == "in" and end.text == NO_SOURCE:
-            return Verdict(rules.ABSENT, "nothing is there yet"), report
+        report, finished = _channel.run_rsync(transfer, host.target, shown.tick)
+        end = judged(transfer, finished)
         if end.kind not in (OK, WARN):
-            return Verdict(end.kind, f"{end.text} ({complaint(finished.stderr)})"), report
+            return end, report
         if report.files and not self.quiet:
             took = duration(clock.now() - started)
             self.say(f"{label}: {report.files} files, {size(report.bytes)} in {took}{first_names(report)}")
         return end, report
+
+
+def judged(transfer: Transfer, finished: Finished) -> Verdict:
+    """What the end of rsync means to a channel that goes on.
+
+    A source there that does not exist yet is made by the job; a file that changed on the way comes with the next run.
+    """
+    end = verdict(finished.code, finished.stderr)
+    if transfer.direction == "in" and end.text == NO_SOURCE:
+        return Verdict(rules.ABSENT, "nothing is there yet")
+    if finished.code == 23 and end.text == CODES[23][1]:
+        return Verdict(WARN, end.text)
+    return end if end.kind in (OK, WARN) else Verdict(end.kind, _channel.why(end, finished))
 
 
 def first_names(report: Report, limit: int = 3) -> str:
@@ -185,6 +237,7 @@ def lines_of(channels: list[dict[str, Any]], ranks: list[int]) -> list[Line]:
         )
         for number, channel in enumerate(channels)
         for rank in ranks
+        if _channel.is_for(channel, rank)
     ]
 
 
@@ -230,7 +283,14 @@ class ActionModule(ActionBase):
         hosts = Hosts(client, region, args, say)
         check_key(hosts.access["private_key_file"])
         found = self._all(hosts)
-        supervisor = supervise(args["channels"], hosts, found, Moves(args["channels"], len(found), say, quiet), signals)
+        count = max(args["count"], 1 + max(found))
+        supervisor = supervise(
+            args["channels"],
+            hosts,
+            {rank: found.get(rank) for rank in range(count)},
+            Moves(args["channels"], count, say, quiet=quiet, confirm=args["confirm"]),
+            signals,
+        )
         say(f"{len(supervisor.lines)} channels keep going; Ctrl-C ends after the transfer in hand")
         if not sees_files():
             say(f"the Python library watchfiles is missing here: looking for changes every {BLIND_PASS_S:.0f} s")
@@ -251,9 +311,13 @@ class ActionModule(ActionBase):
 
 
 def supervise(
-    channels: list[dict[str, Any]], hosts: Hosts, found: dict[int, Host], moves: Moves, signals: Signals
+    channels: list[dict[str, Any]], hosts: Hosts, found: Mapping[int, Host | None], moves: Moves, signals: Signals
 ) -> Supervisor:
-    """The supervisor with its sessions and watches."""
+    """The supervisor with its sessions and watches.
+
+    Args:
+        found: the host of each rank, None for one that does not run yet.
+    """
     sessions: dict[int, Session] = {}
     watches: dict[int, LocalWatch] = {}
     lines = lines_of(channels, sorted(found))
@@ -264,7 +328,7 @@ def supervise(
         supervisor.inbound[rank] = inbound
         sessions[rank] = Session(rank, host, paths, tell=supervisor.events.put, find=hosts.find)
     for number, one in enumerate(channels):
-        path = once.absolute(str(one["local_path"]))
+        path = _channel.absolute(str(one["local_path"]))
         if one["direction"] == "out" and sees_files() and os.path.exists(path):
             event = Event(-1, LOCAL, (number,))
             tell = supervisor.events.put

@@ -23,7 +23,8 @@ from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_c
 from ansible_collections.experiments.spot.plugins.module_utils import _aws_errors
 from ansible_collections.experiments.spot.plugins.module_utils._self import bundle, keeper, loader, state, userdata
 from ansible_collections.experiments.spot.plugins.plugin_utils import _aws
-from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import Transfer, complaint, mode_arguments
+from ansible_collections.experiments.spot.plugins.plugin_utils._channel import chosen, local_problems, transfer_of
+from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import complaint, mode_arguments
 
 with contextlib.suppress(ImportError):  # amazon.aws says what to install.
     from botocore.exceptions import BotoCoreError, ClientError
@@ -64,11 +65,13 @@ def stage(channel: Mapping[str, Any], user: str, folder: str) -> None:
         AnsibleActionFail: it is not there, or cannot be read.
     """
     local = str(channel["local_path"])
-    if not os.path.lexists(local.rstrip("/") or "/"):
-        raise AnsibleActionFail(f"channel out: local_path {local}: does not exist on this machine")
+    # Deletions and owners mean nothing here, and files of the archive have no rate limit.
+    transfer = transfer_of({**channel, "delete": False, "owner": "", "bwlimit": ""}, "none")
+    problems = local_problems(transfer)
+    if problems:
+        raise AnsibleActionFail(f"channel out: {problems[0]}")
     target = folder + target_of(channel, user)
     os.makedirs(target if os.path.isdir(local) or target.endswith("/") else os.path.dirname(target), exist_ok=True)
-    transfer = Transfer("out", local, "", os.path.isdir(local), channel["recursive"], False, tuple(channel["exclude"]))
     try:
         command = ["rsync", *mode_arguments(transfer), "--", local, target]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
@@ -198,9 +201,8 @@ def _build(args: dict[str, Any], path: str, staging: str) -> tuple[str, dict[str
     spot, secrets = bundle.without_secrets(args["spot"])
     profile = args["spot"]["profile"]
     os.mkdir(staging)
-    for channel in profile["channels"]:
-        if channel["direction"] == "out":
-            stage(channel, profile["access"]["remote_user"], staging)
+    for channel in chosen(profile["channels"], direction="out", stage="launch"):
+        stage(channel, profile["access"]["remote_user"], staging)
     entries = [*bundle.code(str(ROOT), _amazon()), *staged(staging)]
     texts = {
         **bundle.metadata(),

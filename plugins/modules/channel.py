@@ -16,8 +16,8 @@ description:
     15.
   - A trailing slash means what it means to rsync. C(code/) is the content of the directory, C(code) the directory
     itself, which then is created below the destination.
-  - The transfer runs as the login user, never as root, and the files belong to who receives them. Permissions and
-    times are kept.
+  - Without O(owner) the transfer runs as the login user, never as root, and the files belong to who receives them.
+    Permissions and times are kept, and sparse files stay sparse.
   - Missing directories are made on both sides. A broken connection is tried again, three times in all.
   - Needs rsync on both sides and a host that is reached by ssh.
 options:
@@ -37,13 +37,21 @@ options:
     type: str
     required: true
   recursive:
-    description: Whether to go into directories.
+    description:
+      - Whether to go into directories. Without it a source with a slash at the end brings the files directly in it, and
+        a warning names what stays behind. A directory without the slash is refused.
     type: bool
-    default: true
+    default: false
   delete:
     description:
       - Whether to delete at the destination what the source does not have.
       - Refused when the destination is a home directory or the root.
+      - When that would be more than a quarter of what lies at the destination, it asks, once for a channel and a rank.
+        Where nobody can be asked the task fails before anything is moved; see O(confirm).
+    type: bool
+    default: false
+  confirm:
+    description: Deletes however much it is, without a question.
     type: bool
     default: false
   exclude:
@@ -51,6 +59,44 @@ options:
     type: list
     elements: str
     default: []
+  filter:
+    description: Filter rules of rsync, in order, before O(exclude).
+    type: list
+    elements: str
+    default: []
+  gitignore:
+    description:
+      - Leaves out C(.git) and what the C(.gitignore) files of the source name. Negations (lines that start with an
+        exclamation mark) are not understood.
+    type: bool
+    default: false
+  partial:
+    description: Keeps what came of a file when the connection breaks, and goes on from there the next time.
+    type: bool
+    default: true
+  checksum:
+    description: Compares contents instead of size and time.
+    type: bool
+    default: false
+  bwlimit:
+    description: Rate limit in bytes a second with a suffix, such as V(500k) or V(1.5m). Empty means none.
+    type: str
+    default: ""
+  links:
+    description:
+      - What happens to symlinks. V(keep) copies them, V(safe) only those that stay inside, V(follow) copies what they
+        point to, V(skip) leaves them out.
+    type: str
+    choices: [keep, safe, follow, skip]
+    default: keep
+  owner:
+    description: Owner C(USER) or C(USER:GROUP) on the instance of what goes out. Takes C(sudo) there.
+    type: str
+    default: ""
+  chmod:
+    description: Permissions at the destination, as rsync's C(--chmod) has them. Empty keeps those of the source.
+    type: str
+    default: ""
   compress:
     description:
       - V(auto) lets the two sides agree on a fast compression when the controller's rsync knows zstd, else uses none.
@@ -88,6 +134,7 @@ EXAMPLES = r"""
     direction: out
     local_path: ./code/
     remote_path: /data/code
+    recursive: true
     delete: true
     exclude: [__pycache__/]
 
@@ -96,6 +143,7 @@ EXAMPLES = r"""
     direction: in
     local_path: ./results/
     remote_path: /data/results/
+    recursive: true
     rank: "{{ spot_rank }}"
     count: "{{ spot_count }}"
 """

@@ -39,10 +39,20 @@ options:
     type: list
     elements: dict
     required: true
+  count:
+    description:
+      - Number of instances of the experiment. One that does not run yet is waited for, while the others go on. With
+        more than one, what comes in lands in a directory C(rank-N) for each.
+    type: int
+    default: 1
   access:
     description: Section C(access) of the profile.
     type: dict
     default: {}
+  confirm:
+    description: Deletes however much it is. Otherwise a channel that would delete more than a quarter stops.
+    type: bool
+    default: false
   format:
     description: How to show at the end what the channels did.
     type: str

@@ -30,16 +30,32 @@ class Transfer:
         remote_path: absolute, or relative to the login user's home directory.
         local_is_dir: whether the local side is a directory (matters for ``out`` only).
         compress: ``none``, ``zstd``, ``zlib`` or ``negotiate`` (the best that both sides know, at a low level).
+        filter: rsync's filter rules, in order, before ``exclude``.
+        gitignore: leave out what the .gitignore files of the source name, and .git itself.
+        partial: keep what came of a file when the connection breaks, to go on from there.
+        checksum: compare contents, not size and time.
+        bwlimit: rsync's rate limit, such as ``500k`` or ``1.5m`` bytes a second; empty for none.
+        links: symlinks are kept (``keep``), kept when they stay inside (``safe``), followed, or left out (``skip``).
+        owner: ``user[:group]`` of what is received on the instance, which takes sudo there; empty for the login user.
+        chmod: rsync's ``--chmod``, such as ``D755,F644``.
     """
 
     direction: str
     local_path: str
     remote_path: str
     local_is_dir: bool = True
-    recursive: bool = True
+    recursive: bool = False
     delete: bool = False
     exclude: tuple[str, ...] = ()
     compress: str = "none"
+    filter: tuple[str, ...] = ()
+    gitignore: bool = False
+    partial: bool = True
+    checksum: bool = False
+    bwlimit: str = ""
+    links: str = "keep"
+    owner: str = ""
+    chmod: str = ""
     dry_run: bool = False
 
 
@@ -78,9 +94,11 @@ def remote_directory(transfer: Transfer) -> str | None:
 def remote_program(transfer: Transfer) -> str:
     """The remote command; it makes the missing directories first, which rsync itself can only do since 3.2.3."""
     directory = remote_directory(transfer)
+    # Only root may give files away.
+    sudo = "sudo -n " if transfer.owner and transfer.direction == "out" else ""
     if directory is None or transfer.dry_run:
-        return "rsync"
-    return f"mkdir -p -- {shlex.quote(directory)} && rsync"
+        return f"{sudo}rsync"
+    return f"{sudo}mkdir -p -- {shlex.quote(directory)} && {sudo}rsync"
 
 
 def host_spec(address: str) -> str:
@@ -103,13 +121,37 @@ def mode_arguments(transfer: Transfer) -> list[str]:
     Not ``-a``: files belong to the login user, whoever runs this, and times of directories that belong to others
     (mount points) cannot be set.
     """
-    arguments = ["--recursive" if transfer.recursive else "--dirs", "--links", "--perms", "--times", "--omit-dir-times"]
-    if transfer.delete:
-        arguments.append("--delete")
-    if transfer.dry_run:
-        arguments.append("--dry-run")
+    arguments = [
+        "--recursive" if transfer.recursive else "--dirs",
+        "--perms",
+        "--times",
+        "--omit-dir-times",
+        "--sparse",
+    ]
+    arguments += LINKS[transfer.links]
+    switches = {"--delete": transfer.delete, "--dry-run": transfer.dry_run, "--checksum": transfer.checksum}
+    arguments += [switch for switch, on in switches.items() if on]
+    if transfer.bwlimit:
+        arguments.append(f"--bwlimit={transfer.bwlimit}")
+    if transfer.owner:
+        arguments += ["--owner", "--group", f"--chown={transfer.owner}"]
+    if transfer.chmod:
+        arguments.append(f"--chmod={transfer.chmod}")
+    return [*arguments, *filter_arguments(transfer)]
+
+
+LINKS = {"keep": ["--links"], "safe": ["--links", "--safe-links"], "follow": ["--copy-links"], "skip": []}
+
+
+def filter_arguments(transfer: Transfer) -> list[str]:
+    """Arguments for what is left out; rsync takes the first rule that matches."""
     # The root of a mounted ext4 has a directory that only root may read and nobody should delete.
-    return [*arguments, *(f"--exclude={pattern}" for pattern in ("lost+found/", *transfer.exclude))]
+    arguments = ["--exclude=lost+found/"]
+    arguments += [f"--filter={rule}" for rule in transfer.filter]
+    arguments += [f"--exclude={pattern}" for pattern in transfer.exclude]
+    if transfer.gitignore:
+        arguments += ["--exclude=.git/", "--filter=:- .gitignore"]
+    return arguments
 
 
 def rsync_argv(transfer: Transfer, target: Target, executable: str = "rsync") -> list[str]:
@@ -121,7 +163,7 @@ def rsync_argv(transfer: Transfer, target: Target, executable: str = "rsync") ->
         *mode_arguments(transfer),
         *compress_arguments(transfer.compress),
         "--protect-args",
-        f"--partial-dir={PARTIAL}",
+        *([f"--partial-dir={PARTIAL}"] if transfer.partial else []),
         "--timeout=60",
         "--info=progress2,stats2,name0,flist0",
         f"--out-format={MARK}%i %n%L",
@@ -135,9 +177,14 @@ def rsync_argv(transfer: Transfer, target: Target, executable: str = "rsync") ->
 # ------------------------------------------------------------------------------------------------------------- output
 
 _PROGRESS = re.compile(r"^\s*([\d,.]+)\s+(\d+)%\s+([\d.,]+)([kKMGT]?)B/s")
-_STAT = re.compile(
-    r"^(Number of regular files transferred|Number of deleted files|Total transferred file size): ([\d,]+)"
-)
+_STATISTICS = {
+    "Number of files": "listed",
+    "Number of created files": "created",
+    "Number of deleted files": "deleted",
+    "Number of regular files transferred": "files",
+    "Total transferred file size": "bytes",
+}
+_STAT = re.compile(rf"^({'|'.join(_STATISTICS)}): ([\d,]+)")
 _UNITS = {"": 1, "k": 1024, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -166,12 +213,22 @@ class Change:
 
 @dataclass
 class Report:
-    """What a transfer did so far: bytes of contents, per cent, bytes a second, changes, files, deletions."""
+    """What a transfer did so far.
+
+    Attributes:
+        bytes: size of the contents that were moved; percent and rate (bytes a second) go with it.
+        files: regular files that were moved.
+        listed: files and directories of the source.
+        created: of these, what the destination did not have.
+        deleted: files and directories that were deleted.
+    """
 
     bytes: int = 0
     percent: int = 0
     rate: float = 0.0
     files: int = 0
+    listed: int = 0
+    created: int = 0
     deleted: int = 0
     changes: list[Change] = field(default_factory=list)
 
@@ -194,12 +251,7 @@ class Report:
         match = _STAT.match(line)
         if match is None:
             return
-        if match[1].startswith("Total"):
-            self.bytes = number(match[2])
-        elif "deleted" in match[1]:
-            self.deleted = number(match[2])
-        else:
-            self.files = number(match[2])
+        setattr(self, _STATISTICS[match[1]], number(match[2]))
 
 
 def number(text: str) -> int:

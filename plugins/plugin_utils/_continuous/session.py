@@ -52,7 +52,7 @@ class Session:
 
     Args:
         rank: rank of the host.
-        host: where it is now.
+        host: where it is now; None when it does not run yet, then it is looked for.
         paths: the inbound paths to watch there, with whether what is below them counts.
         tell: takes events, from any thread.
         find: asks AWS where a rank is now: its rank and the instance that is known; None while it is nowhere. May take
@@ -62,7 +62,7 @@ class Session:
     def __init__(
         self,
         rank: int,
-        host: Host,
+        host: Host | None,
         paths: list[tuple[str, bool]],
         *,
         tell: Callable[[Event], None],
@@ -90,7 +90,11 @@ class Session:
         """The session, to be run in a thread of its own."""
         lost_at = self.clock.now()
         while not self.over.is_set():
-            was_up, complaint = self.listen()
+            if self.host is None:
+                if not self.look_elsewhere():
+                    self.over.wait(PATIENCE_S)
+                continue
+            was_up, complaint = self.listen(self.host)
             if was_up:
                 lost_at = self.clock.now()
                 self.tell(DOWN, complaint)
@@ -104,35 +108,36 @@ class Session:
                 self.look_elsewhere()
                 lost_at = self.clock.now()
 
-    def look_elsewhere(self) -> None:
-        """Asks AWS where the rank is now."""
+    def look_elsewhere(self) -> bool:
+        """Asks AWS where the rank is now; whether it is anywhere."""
+        known = self.host.instance_id if self.host else ""
         try:
-            found = self.find(self.rank, self.host.instance_id)
+            found = self.find(self.rank, known)
         except Exception as error:  # a laptop without a network cannot ask; it goes on trying
             self.tell(DOWN, str(error))
-            return
+            return False
         if found is None:
             self.tell(DOWN, "AWS has no running instance for it at the moment")
-            return
-        moved = found.instance_id != self.host.instance_id
+            return False
         self.host = found
-        if moved:
+        if found.instance_id != known:
             self.tell(MOVED, found.instance_id)
+        return True
 
-    def argv(self) -> list[str]:
+    def argv(self, host: Host) -> list[str]:
         """The watcher's command line."""
         source = Path(str(remote_watch.__file__)).read_text(encoding="utf-8")
         given = json.dumps(
             {"paths": [path for path, _all in self.paths], "recursive": [all_ for _, all_ in self.paths]}
         )
         command = _ssh.remote_command("python3", "-c", source, given)
-        return _ssh.ssh_argv(self.host.target, command, timeout=CONNECT_S)
+        return _ssh.ssh_argv(host.target, command, timeout=CONNECT_S)
 
-    def listen(self) -> tuple[bool, str]:
+    def listen(self, host: Host) -> tuple[bool, str]:
         """Runs the watcher until the connection ends or falls silent; whether it was up, and what ssh said."""
         was_up, heard_at = False, self.clock.now()
         self.doubted.clear()
-        with Child(self.argv()) as child:
+        with Child(self.argv(host)) as child:
             while child.open and not self.over.is_set():
                 for line in child.read(0.5):
                     heard_at = self.clock.now()

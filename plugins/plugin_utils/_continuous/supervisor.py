@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import threading
@@ -31,7 +32,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import RET
 with contextlib.suppress(ImportError):
     import watchfiles
 
-LOCAL, ENDED = "local", "ended"
+LOCAL, ENDED, HERE = "local", "ended", -1
 LONGEST_WAIT_S = 1.0
 # Without file events everything is looked through this much more often.
 BLIND_PASS_S = 5.0
@@ -51,10 +52,18 @@ class LocalWatch:
         self.folder = os.path.isdir(path)
         self.path = os.path.realpath(path)
         self.recursive, self.tell = recursive, tell
+        self.blind: Callable[[str], None] = lambda _text: None
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Watches until it is over. A single file is watched by its directory: editors replace files."""
+        """Watches until it is over, or says why changes are not noticed any more."""
+        try:
+            self.watch()
+        except (OSError, RuntimeError) as error:  # no more watches of inotify, or the path is gone; see watchfiles
+            self.blind(str(error))
+
+    def watch(self) -> None:
+        """Tells changes. A single file is watched by its directory: editors replace files."""
         place = self.path if self.folder else os.path.dirname(self.path)
         changes = watchfiles.watch(
             place,
@@ -66,10 +75,9 @@ class LocalWatch:
             recursive=self.recursive and self.folder,
             raise_interrupt=False,
         )
-        with contextlib.suppress(FileNotFoundError):
-            for change in changes:
-                if self.folder or any(os.path.realpath(path) == self.path for _kind, path in change):
-                    self.tell()
+        for change in changes:
+            if self.folder or any(os.path.realpath(path) == self.path for _kind, path in change):
+                self.tell()
 
 
 class Supervisor:
@@ -105,6 +113,8 @@ class Supervisor:
 
     def run(self) -> None:
         """The whole work; returns when the user ends it, or when every line has stopped."""
+        for number, watch in self.watches.items():
+            watch.blind = functools.partial(self.blinded, number)
         works = [one.run for one in (*self.sessions.values(), *self.watches.values())]
         workers = [threading.Thread(target=work, daemon=True) for work in works]
         for worker in workers:
@@ -137,7 +147,9 @@ class Supervisor:
 
     def take(self, event: Event) -> None:
         """One event."""
-        if event.kind == LOCAL:
+        if event.kind == BLIND and event.rank == HERE:
+            self.look_more_often([line for line in self.lines if line.channel in event.numbers], event.text)
+        elif event.kind == LOCAL:
             self.mark([line for line in self.lines if line.channel in event.numbers])
         elif event.kind == CHANGED:
             channels = [self.inbound[event.rank][number] for number in event.numbers]
@@ -164,12 +176,23 @@ class Supervisor:
         elif event.kind == MOVED:
             self.say(f"rank {event.rank}: is {event.text} now")
         elif event.kind == BLIND:
-            self.tell_once(event.rank, f"not all changes can be seen there ({event.text}); looking more often")
-            for line in self.of(event.rank):
-                line.every = min(line.every, BLIND_PASS_S)
+            self.look_more_often(self.of(event.rank), event.text)
         elif event.kind == LOST:
             for line in self.of(event.rank):
                 line.state, line.reason = STOPPED, event.text
+
+    def blinded(self, channel: int, text: str) -> None:
+        """Changes of a channel's local files are not noticed any more; called in the thread of its watch."""
+        self.events.put(Event(HERE, BLIND, (channel,), text))
+
+    def look_more_often(self, lines: list[Line], text: str) -> None:
+        """Changes cannot be seen, or not all of them."""
+        now = self.clock.now()
+        for line in lines:
+            line.every = min(line.every, BLIND_PASS_S)
+            line.full_at = min(line.full_at, now + line.every)
+        names = ", ".join(dict.fromkeys(line.name for line in lines))
+        self.say(f"{names}: not all changes can be seen ({text}); looking each {BLIND_PASS_S:.0f} s")
 
     def connected(self, rank: int) -> None:
         """A host answers, for the first time or again."""
@@ -190,14 +213,17 @@ class Supervisor:
         now = self.clock.now()
         for line in self.waiting():
             if rules.is_due(line, now):
+                host = self.sessions[line.rank].host
+                if host is None:
+                    continue
                 rules.starts(line)
-                future = pool.submit(self.move, line, self.sessions[line.rank].host)
+                future = pool.submit(self.move, line, host)
                 self.running[future] = line
                 future.add_done_callback(self.wake)
 
     def wake(self, _done: Future[tuple[Verdict, Report]]) -> None:
         """Lets the loop look at once."""
-        self.events.put(Event(-1, ENDED))
+        self.events.put(Event(HERE, ENDED))
 
     def take_ends(self) -> None:
         """What has ended meanwhile."""

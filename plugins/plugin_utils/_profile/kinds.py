@@ -26,6 +26,7 @@ KIND_NAMES = {
     "bool": "true or false",
     "texts": "a list of texts",
     "argv": "a list of words, or one text",
+    "ranks": "a word or a list",
     "map": "a mapping of names to texts",
     "section": "a mapping of keys to values",
     "items": "a list of mappings",
@@ -162,6 +163,13 @@ def _texts(key: Key, given: Any) -> list[str]:
     return out
 
 
+def _ranks(key: Key, given: Any) -> list[str]:
+    value = _loose_list(given) if isinstance(given, Loose) else given
+    entries = value if isinstance(value, list) else [value]
+    plain = [str(item) if isinstance(item, int) and not isinstance(item, bool) else item for item in entries]
+    return _texts(key, plain)
+
+
 def _argv(key: Key, given: Any) -> list[str]:
     value = _loose_list(given) if isinstance(given, Loose) and given.lstrip().startswith("[") else given
     if isinstance(value, str):
@@ -262,6 +270,7 @@ _KINDS: dict[str, Callable[[Key, Any], Any]] = {
     "float": _number,
     "bool": _boolean,
     "texts": _texts,
+    "ranks": _ranks,
     "argv": _argv,
     "map": _mapping,
 }

@@ -112,6 +112,8 @@ class _Reader:
         key = self._scalar(loader, node) if isinstance(node, ScalarNode) else None
         if isinstance(key, str):
             return key
+        if isinstance(node, ScalarNode) and node.value == "on" and path[:1] == ("channels",):
+            return "on"  # YAML 1.1 reads the bare word as true
         line = node.start_mark.line + 1
         if isinstance(node, ScalarNode):
             todo = f'put it in quotes, "{node.value}", if it is meant'

@@ -21,12 +21,12 @@ def local_files(checked: Checked) -> None:
         if not channel or not channel["local_path"] or not checked.ok(*at) or not checked.ok(*at[:2], "direction"):
             continue
         if channel["direction"] == "out":
-            _source(checked, at, channel["local_path"])
+            _source(checked, at, channel["local_path"], recursive=channel["recursive"])
         else:
             _destination(checked, at, channel["local_path"])
 
 
-def _source(checked: Checked, at: tuple[str | int, ...], path: str) -> None:
+def _source(checked: Checked, at: tuple[str | int, ...], path: str, *, recursive: bool) -> None:
     if not os.path.exists(path.rstrip("/") or "/"):
         base = checked.document.origin(at).base
         checked.report(at, f"{path} does not exist", f"a relative path starts from {base or os.getcwd()}", path)
@@ -34,6 +34,9 @@ def _source(checked: Checked, at: tuple[str | int, ...], path: str) -> None:
         checked.report(at, f"{path} is not a directory", "remove the slash at the end", path)
     elif not os.access(path, os.R_OK):
         checked.report(at, f"{path} cannot be read", "check its permissions", path)
+    elif not recursive and checked.ok(*at[:2], "recursive") and not path.endswith("/") and os.path.isdir(path):
+        todo = "add recursive: true, or a slash at the end for the files directly in it"
+        checked.report(at, f"{path} is a directory, and recursive is false", todo, path)
 
 
 def _destination(checked: Checked, at: tuple[str | int, ...], path: str) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import ipaddress
 import posixpath
 import re
@@ -57,6 +58,8 @@ GP3_IOPS_A_MIB = 4
 MOUNTED = ("volumes", "file_systems")
 # Source: EFS API LifecyclePolicy, TransitionToIA.
 IA_DAYS = (1, 7, 14, 30, 60, 90, 180, 270, 365)
+
+LOCATIONS = ("local_path", "remote_path")
 
 # Arguments of docker run that the job's own keys, or the unit that owns the container, decide.
 TAKEN_ARGS = {
@@ -559,15 +562,102 @@ def channel_targets(checked: Checked) -> None:
 
 
 def channel_twice(checked: Checked) -> None:
-    """Two channels of one direction do not write to the same place with `delete`."""
-    seen: dict[tuple[str, str], bool] = {}
+    """Two channels of one direction do not delete what the other one brings."""
+    seen: list[tuple[dict[str, Any], str]] = []
     for index, channel in _channels(checked, "direction", "remote_path", "local_path"):
         side = "remote_path" if channel["direction"] == "out" else "local_path"
-        target = (channel["direction"], str(channel[side]))
-        if target in seen and (channel["delete"] or seen[target]):
-            what = f"another channel writes to {channel[side]}, and one of them deletes"
-            checked.report(("channels", index, side), what, "give each channel its own directory, or remove delete")
-        seen[target] = seen.get(target, False) or bool(channel["delete"])
+        target = posixpath.normpath(channel[side])
+        for other, place in seen:
+            same = other["direction"] == channel["direction"] and _share_hosts(channel, other)
+            emptied = (channel["delete"] and _within(place, target)) or (other["delete"] and _within(target, place))
+            if same and emptied:
+                what = f"another channel writes to {place}, and one of them deletes"
+                checked.report(("channels", index, side), what, "give each channel its own directory, or remove delete")
+                break
+        seen.append((channel, target))
+
+
+def channel_circle(checked: Checked) -> None:
+    """No two channels write into each other: what one brings would be what the other one takes back."""
+    sent = [(i, c) for i, c in _channels(checked, "direction", "remote_path", "local_path") if c["direction"] == "out"]
+    for index, back in _channels(checked, "direction", "remote_path", "local_path"):
+        if back["direction"] == "out":
+            continue
+        for number, out in sent:
+            both = (_overlap(out["local_path"], back["local_path"]), _overlap(out["remote_path"], back["remote_path"]))
+            if all(both) and _share_hosts(out, back) and not _kept_apart(out, back):
+                what = f"it brings back what channels[{number}] sends, to where that takes it from"
+                todo = "give the two different directories, or let the outer one exclude the inner one"
+                checked.report(("channels", index, "local_path"), what, todo)
+
+
+def channel_names(checked: Checked) -> None:
+    """A name belongs to one channel."""
+    seen: dict[str, int] = {}
+    for index, channel in _channels(checked, "name"):
+        first = seen.setdefault(channel["name"], index)
+        if first != index:
+            what = f"channels[{first}] has the same name"
+            checked.report(("channels", index, "name"), what, "give each channel a name of its own", channel["name"])
+
+
+def channel_fits(checked: Checked) -> None:
+    """What a channel says goes with its direction and with the number of instances."""
+    for index, channel in _channels(checked, "direction", "on"):
+        never = {"out": "end", "in": "launch"}[channel["direction"]]
+        if channel["on"] == [never]:
+            what = f"a channel with direction {channel['direction']} has nothing to do at the {never}"
+            checked.report(("channels", index, "on"), what, "use launch for out, end for in, or continuous")
+    for index, channel in _channels(checked, "owner", "direction"):
+        if channel["direction"] == "in":
+            what = "what comes in belongs to you"
+            checked.report(("channels", index, "owner"), what, "remove it; it is for direction out")
+    count = checked.profile["capacity"]["count"]
+    for index, channel in _channels(checked, "hosts"):
+        words = channel["hosts"]
+        if len(words) > 1 and {"all", "first"} & set(words):
+            checked.report(
+                ("channels", index, "hosts"), f"{', '.join(words)}: too many", "one word, or a list of ranks"
+            )
+        beyond = [word for word in words if word.isdigit() and int(word) >= count]
+        if beyond and checked.ok("capacity", "count"):
+            what = f"there is no rank {beyond[0]}; capacity.count is {count}"
+            checked.report(("channels", index, "hosts"), what, f"allowed: 0 to {count - 1}")
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = posixpath.normpath(one), posixpath.normpath(other)
+    return _within(first, second) or _within(second, first)
+
+
+def _kept_apart(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether the channel with the outer directory leaves out the inner one, on either side."""
+    pairs = ((outer, inner, side) for outer, inner in ((one, other), (other, one)) for side in LOCATIONS)
+    return any(_excludes(outer, posixpath.relpath(inner[side], outer[side])) for outer, inner, side in pairs)
+
+
+def _excludes(channel: dict[str, Any], inside: str) -> bool:
+    """Whether the patterns leave out a path below the source, or a directory around it.
+
+    Source: rsync(1), "Pattern matching rules": a pattern with a slash in front or inside is compared from the source
+    on, the others with each name. A source without a slash at its end adds its own name to the path.
+    """
+    parts = inside.split("/")
+    if parts[0] in (".", ".."):
+        return False
+    source = channel["local_path" if channel["direction"] == "out" else "remote_path"]
+    top = "" if source.endswith("/") else posixpath.basename(source) + "/"
+    around = [top + "/".join(parts[: length + 1]) for length in range(len(parts))]
+    patterns = [pattern.rstrip("/") for pattern in channel["exclude"]]
+    return any(
+        any(fnmatch.fnmatchcase(one, pattern.lstrip("/")) for one in (around if "/" in pattern else parts))
+        for pattern in patterns
+    )
+
+
+def _share_hosts(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    ranks = [{"0" if word == "first" else word for word in channel["hosts"]} for channel in (one, other)]
+    return "all" in ranks[0] | ranks[1] or bool(ranks[0] & ranks[1])
 
 
 def runtime_fits(checked: Checked) -> None:
@@ -671,6 +761,9 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     shared_ledger,
     channel_targets,
     channel_twice,
+    channel_circle,
+    channel_names,
+    channel_fits,
     runtime_fits,
     job_env,
     job_mounts,

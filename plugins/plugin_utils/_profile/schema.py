@@ -15,7 +15,7 @@ class Key:
 
     Attributes:
         kind: text, int, float, bool, texts (list of texts), argv (a command), map (free names to texts),
-            section (a mapping with known keys) or items (a list of such mappings).
+            section (a mapping with known keys), items (a list of such mappings) or ranks (a word or a list of ranks).
         text: One sentence for the reader of docs/profile.md.
         default: The value when the key is absent or empty.
         shown: How the documentation shows the default when it is worked out from other keys.
@@ -487,17 +487,79 @@ CHANNEL = {
         pattern=r"(~/|/)[^\x00-\x1f]*",
         form="a path that starts with / or ~/",
     ),
-    "recursive": Key("bool", "Take what is in sub-directories too.", True),
-    "delete": Key("bool", "Delete at the destination what the source does not have.", False),
-    "exclude": Key("texts", "rsync patterns of what to leave out.", []),
-    "compress": Key("text", "Compression on the way.", "auto", choices=("auto", "none", "zstd", "zlib")),
+    "name": Key(
+        "text",
+        "Name of the channel, for -e channel=NAME and for messages.",
+        pattern=EXPERIMENT_PATTERN,
+        form=EXPERIMENT_FORM,
+    ),
+    "recursive": Key("bool", "Take what is in sub-directories too.", False),
     "delay": Key(
         "float",
-        "Pause between two runs of a continuous channel; for now every channel runs once.",
-        shown="one run",
+        "Continuous: shortest time between two transfers; what changes meanwhile goes together.",
+        1.0,
         minimum=0.1,
         maximum=86_400,
         unit="seconds",
+    ),
+    "delete": Key(
+        "bool",
+        "Delete at the destination what the source does not have; asks first when that is more than a quarter of it.",
+        False,
+    ),
+    "exclude": Key("texts", "rsync patterns of what to leave out.", []),
+    "filter": Key(
+        "texts", "rsync filter rules, in order, before exclude.", [], pattern=r"[^\x00\r\n]+", form="a rule of rsync(1)"
+    ),
+    "gitignore": Key("bool", "Leave out .git and what .gitignore files name (no negations).", False),
+    "compress": Key("text", "Compression on the way.", "auto", choices=("auto", "none", "zstd", "zlib")),
+    "partial": Key("bool", "Keep what came of a file when the connection breaks, and go on from there.", True),
+    "checksum": Key("bool", "Compare contents instead of size and time.", False),
+    # Source: rsync(1), --bwlimit; without a suffix it would be KiB.
+    "bwlimit": Key(
+        "text",
+        "Rate limit, bytes a second.",
+        shown="no limit",
+        pattern=r"[0-9]+(\.[0-9]+)?[kmgKMG]",
+        form="a number with k, m or g, such as 500k or 1.5m",
+    ),
+    "links": Key(
+        "text",
+        "Symlinks: keep them, keep those that stay inside (safe), follow them, or skip them.",
+        "keep",
+        choices=("keep", "safe", "follow", "skip"),
+    ),
+    "owner": Key(
+        "text",
+        "Owner on the instance of what goes out; takes sudo there.",
+        shown="access.remote_user",
+        pattern=rf"({_USER})(:({_USER}))?",
+        form="USER or USER:GROUP",
+    ),
+    # Source: rsync(1), --chmod.
+    "chmod": Key(
+        "text",
+        "Permissions at the destination.",
+        shown="those of the source",
+        pattern=r"[DF]?([0-7]{3,4}|[ugoa]*[-+=][rwxXst]*)(,[DF]?([0-7]{3,4}|[ugoa]*[-+=][rwxXst]*))*",
+        form="rsync's --chmod, such as D755,F644",
+    ),
+    "on": Key(
+        "texts",
+        "When it runs: at the launch (out), with sync.yml -e continuous=true, when the job has ended (in). "
+        "A plain sync.yml runs all.",
+        ["launch", "continuous", "end"],
+        minimum=1,
+        pattern="launch|continuous|end",
+        form="launch, continuous or end",
+    ),
+    "hosts": Key(
+        "ranks",
+        "Which instances: all, first, or their ranks.",
+        ["all"],
+        minimum=1,
+        pattern="all|first|0|[1-9][0-9]{0,3}",
+        form="all, first, or a list of ranks",
     ),
 }
 

@@ -103,6 +103,8 @@ def examine(document: Document, setting: Setting, complete: bool = True) -> Chec
 
 
 def _section(checked: Checked, keys: Mapping[str, Key], data: Mapping[Any, Any], path: Path) -> dict[str, Any]:
+    if "on" in keys:  # YAML 1.1 reads the bare word as true
+        data = {"on" if name is True else name: value for name, value in data.items()}
     for name in data:
         if name not in keys:
             _unknown(checked, keys, name, data[name], path)

@@ -22,7 +22,7 @@ access: {instance_profile: spot-results}
 recovery: {notice_period: 1}
 volumes: []
 channels:
-  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, exclude: [__pycache__]}
+  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, recursive: true, exclude: [__pycache__]}
 results:
   bucket: "s3://spot-results-tests/runs/{{ experiment }}"
   checkpoints: [checkpoints/*]

@@ -22,8 +22,8 @@ extends: lab
 access: {instance_profile: spot-self}
 recovery: {mode: self, bucket: "s3://spot-self-tests/experiments", notice_period: 1}
 channels:
-  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, exclude: [__pycache__]}
-  - {direction: in, remote_path: "/data/{{ experiment }}/results/", local_path: "results/{{ experiment }}/"}
+  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, recursive: true, exclude: [__pycache__]}
+  - {direction: in, remote_path: "/data/{{ experiment }}/results/", local_path: "results/{{ experiment }}/", recursive: true}
 volumes:
   - {name: "{{ experiment }}-data", size: 1, mount_point: /data}
 job:

@@ -27,8 +27,8 @@ STEPS_OF_AN_EPOCH = 258  # between two checkpoints of examples/digits
 TRAINING = """
 extends: lab
 channels:
-  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, exclude: [__pycache__]}
-  - {direction: in, remote_path: "/data/{{ experiment }}/results/", local_path: "results/{{ experiment }}/"}
+  - {direction: out, local_path: CODE/, remote_path: /home/admin/digits/, recursive: true, exclude: [__pycache__]}
+  - {direction: in, remote_path: "/data/{{ experiment }}/results/", local_path: "results/{{ experiment }}/", recursive: true}
 volumes:
   - {name: "{{ experiment }}-data", size: 1, mount_point: /data}
 job:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsiblePromptNoninteractive
 
 from ansible_collections.experiments.spot.plugins.action import channel
+from ansible_collections.experiments.spot.plugins.plugin_utils import _channel, _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import rsync_argv
 
 NASTY = "a b'c\"d;touch x $HOME `id` *"
 
@@ -35,7 +39,7 @@ def code(tmp_path: Path) -> Path:
 def move(sshd: Any, make_action: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     def run(direction: str, local: Any, remote: Any, option: Any = None, **more: Any) -> dict[str, Any]:
         flags = {name: more.pop(name) for name in ("check_mode", "diff", "transport") if name in more}
-        args = {"direction": direction, "local_path": str(local), "remote_path": str(remote), **more}
+        args = {"direction": direction, "local_path": str(local), "remote_path": str(remote), "recursive": True, **more}
         plugin = make_action(channel, args, option or sshd.options, **flags)
         return plugin.run(task_vars={"inventory_hostname": "host-1"})
 
@@ -203,5 +207,198 @@ def test_other_connections_are_refused(move, code, tmp_path):
 
 
 def test_unknown_argument_is_named(move, code, tmp_path):
-    with pytest.raises(AnsibleActionFail, match="owner"):
-        move("out", f"{code}/", tmp_path / "there", owner="me")
+    with pytest.raises(AnsibleActionFail, match="holder"):
+        move("out", f"{code}/", tmp_path / "there", holder="me")
+
+
+ODD = (
+    "-rf",
+    "--delete",
+    "a b",
+    "it's",
+    '"q"',
+    "line\nend",
+    "tab\t",
+    "ünï ☃",
+    "*?[x]",
+    "$HOME",
+    ":colon",
+    "\\b",
+    " lead",
+)
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_odd_names_links_and_holes(move, tmp_path, direction):
+    source, there = tmp_path / "source", tmp_path / "there"
+    source.mkdir()
+    for name in ODD:
+        (source / name).write_text(name)
+    (source / "link").symlink_to("-rf")
+    (source / "dangling").symlink_to("nowhere")
+    with (source / "sparse").open("wb") as file:
+        file.truncate(50_000_000)
+    pair = (f"{source}/", there) if direction == "out" else (f"{there}/", f"{source}/")
+    result = move(direction, *pair)
+    assert "failed" not in result, result.get("msg")
+    assert {name: (there / name).read_text() for name in ODD} == {name: name for name in ODD}
+    assert os.readlink(there / "link") == "-rf"
+    assert os.readlink(there / "dangling") == "nowhere"
+    hole = (there / "sparse").stat()
+    assert hole.st_size == 50_000_000
+    assert hole.st_blocks * 512 < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("links", "found"),
+    [("keep", {"inside", "outside"}), ("safe", {"inside"}), ("skip", set()), ("follow", {"inside", "outside"})],
+)
+def test_links(move, tmp_path, links, found):
+    source, there = tmp_path / "source", tmp_path / "there"
+    source.mkdir()
+    (tmp_path / "other").write_text("x")
+    (source / "file").write_text("y")
+    (source / "inside").symlink_to("file")
+    (source / "outside").symlink_to("../other")
+    move("out", f"{source}/", there, links=links)
+    assert {path.name for path in there.iterdir()} - {"file"} == found
+    assert all(path.is_symlink() is (links != "follow") for path in there.iterdir() if path.name != "file")
+
+
+def test_some_thousand_files(move, tmp_path):
+    source, there = tmp_path / "source", tmp_path / "there"
+    for number in range(4000):
+        folder = source / str(number % 40)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / str(number)).write_text(str(number))
+    assert move("out", f"{source}/", there)["files"] == 4000
+    assert tree(there) == tree(source)
+    assert not move("out", f"{source}/", there)["changed"]
+
+
+def test_gitignore_and_filters(move, code, tmp_path):
+    (code / ".git").mkdir()
+    (code / ".git" / "HEAD").write_text("x")
+    (code / ".gitignore").write_text("*.log\n")
+    (code / "sub" / ".gitignore").write_text("data\n")
+    for name in ("a.log", "keep.log", "sub/other"):
+        (code / name).write_text("x")
+    move("out", f"{code}/", tmp_path / "there", gitignore=True, filter=["+ /keep.log"])
+    assert set(tree(tmp_path / "there")) == {
+        "train.py", "run.sh", ".gitignore", "sub/.gitignore", "keep.log", "sub/other"
+    }  # fmt: skip
+
+
+def test_checksum_finds_what_size_and_time_hide(move, code, tmp_path):
+    there = tmp_path / "there"
+    move("out", f"{code}/", there)
+    info = (code / "train.py").stat()
+    (code / "train.py").write_text("print(2)\n")
+    os.utime(code / "train.py", ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert not move("out", f"{code}/", there)["changed"]
+    assert move("out", f"{code}/", there, checksum=True)["files"] == 1
+    assert (there / "train.py").read_text() == "print(2)\n"
+
+
+def test_permissions_that_are_asked_for(move, code, tmp_path):
+    move("out", f"{code}/", tmp_path / "there", chmod="D750,F640")
+    assert (tmp_path / "there" / "run.sh").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "there" / "sub").stat().st_mode & 0o777 == 0o750
+
+
+def test_what_stays_behind_without_recursive_is_told(move, code, tmp_path):
+    warnings = move("out", f"{code}/", tmp_path / "there", recursive=False)["warnings"]
+    assert "what is in sub-directories stays (sub); add recursive: true" in warnings[0]
+    assert move("in", f"{tmp_path}/back/", f"{code}/", recursive=False)["warnings"]
+    assert not move("out", f"{code}/", tmp_path / "all")["warnings"]
+    with pytest.raises(AnsibleActionFail, match="is a directory, and recursive is false"):
+        move("out", code, tmp_path / "there", recursive=False)
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_a_large_deletion_needs_a_yes_once(move, code, tmp_path, monkeypatch, direction):
+    monkeypatch.setattr(_channel, "STATE_DIRECTORY", str(tmp_path / "state"))
+    there = tmp_path / "there"
+    pair = (f"{code}/", there) if direction == "out" else (f"{there}/", f"{code}/")
+
+    def fill() -> None:
+        there.mkdir(exist_ok=True)
+        for number in range(20):
+            (there / f"precious{number}").write_text("x")
+
+    def nobody(_question: str) -> bytes:
+        raise AnsiblePromptNoninteractive("no terminal")
+
+    fill()
+    monkeypatch.setattr(channel.display, "prompt_until", nobody)
+    with pytest.raises(AnsibleActionFail, match=r"delete would remove 20 of the 2\d files .*-e confirm=true"):
+        move(direction, *pair, delete=True)
+    assert len(list(there.iterdir())) == 20
+    monkeypatch.setattr(channel.display, "prompt_until", lambda _question: b"n")
+    with pytest.raises(AnsibleActionFail, match="delete would remove"):
+        move(direction, *pair, delete=True)
+    monkeypatch.setattr(channel.display, "prompt_until", lambda _question: b"yes")
+    assert move(direction, *pair, delete=True)["deleted"] == 20
+    fill()
+    monkeypatch.setattr(channel.display, "prompt_until", nobody)
+    assert move(direction, *pair, delete=True)["deleted"] == 20
+
+
+def test_confirm_says_yes(move, code, tmp_path, monkeypatch):
+    monkeypatch.setattr(_channel, "STATE_DIRECTORY", str(tmp_path / "state"))
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "precious").write_text("x")
+    assert move("out", f"{code}/", there, delete=True, confirm=True)["deleted"] == 1
+
+
+def interrupted(transfer: Any, target: Any, partial: Path) -> None:
+    """Starts a transfer and cuts its connection when something has come."""
+    child = subprocess.Popen(rsync_argv(transfer, target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not any(path.stat().st_size > 1_000_000 for path in partial.glob(".large.*")):
+        time.sleep(0.05)
+    _ssh.close_master(target)
+    assert child.wait(timeout=30)
+
+
+def test_a_large_file_that_is_cut_goes_on_from_there(sshd, move, tmp_path):
+    source, there = tmp_path / "source", tmp_path / "there"
+    source.mkdir()
+    (source / "large").write_bytes(os.urandom(20_000_000))
+    channels = {"direction": "in", "local_path": f"{there}/", "remote_path": f"{source}/", "recursive": True}
+    there.mkdir()
+    target = _ssh.connection_target(sshd.options)
+    assert "failed" not in move("in", f"{tmp_path}/warm/", f"{source}/", exclude=["large"])  # opens the connection
+    interrupted(_channel.transfer_of({**channels, "bwlimit": "4m"}, "none"), target, there)
+    kept = there / ".rsync-partial" / "large"
+    assert 0 < kept.stat().st_size < 20_000_000
+    assert not (there / "large").exists()
+    assert "failed" not in move("in", f"{there}/", f"{source}/", compress="none")
+    assert (there / "large").read_bytes() == (source / "large").read_bytes()
+    assert not kept.exists()
+
+
+def test_a_file_that_changes_on_the_way_arrives_whole_in_the_end(move, tmp_path):
+    source, there = tmp_path / "source", tmp_path / "there"
+    source.mkdir()
+    (source / "log").write_bytes(b"a" * 3_000_000)
+    over = threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            with (source / "log").open("ab") as file:
+                file.write(b"b" * 1000)
+            time.sleep(0.002)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        first = move("out", f"{source}/", there, compress="none", bwlimit="3m")
+    finally:
+        over.set()
+        writer.join()
+    assert "failed" not in first, first.get("msg")
+    assert (source / "log").read_bytes().startswith((there / "log").read_bytes())
+    move("out", f"{source}/", there, compress="none")
+    assert (there / "log").read_bytes() == (source / "log").read_bytes()

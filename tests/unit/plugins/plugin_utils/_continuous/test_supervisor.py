@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import session as sessions
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import supervisor
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.lines import STOPPED, Line
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.session import Event, Host, Session
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.supervisor import (
@@ -55,11 +56,11 @@ class Told:
     def __init__(self, ssh: Path, path: Path) -> None:
         self.events: list[Event] = []
         self.asked: list[tuple[int, str]] = []
-        self.found = Host("i-2", Target("192.0.2.2", executable=str(ssh)))
+        self.found: Host | None = Host("i-2", Target("192.0.2.2", executable=str(ssh)))
         target = Target("192.0.2.1", executable=str(ssh))
         self.session = Session(3, Host("i-1", target), [(str(path), True)], tell=self.events.append, find=self.find)
 
-    def find(self, rank: int, known: str) -> Host:
+    def find(self, rank: int, known: str) -> Host | None:
         self.asked.append((rank, known))
         return self.found
 
@@ -103,9 +104,22 @@ def test_a_host_that_stays_away_is_looked_for_and_followed(told: Told, tmp_path:
     (tmp_path / "open").unlink()
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     until(lambda: "moved" in told.kinds())
-    assert told.asked[0] == (3, "i-1") and told.session.host.instance_id == "i-2"
+    assert told.asked[0] == (3, "i-1") and told.session.host == told.found
     (tmp_path / "open").touch()
     until(lambda: told.kinds()[-1] == "up")
+
+
+def test_a_host_that_does_not_run_yet_is_looked_for(idle: Told) -> None:
+    found, idle.found, idle.session.host = idle.found, None, None
+    thread = threading.Thread(target=idle.session.run, daemon=True)
+    thread.start()
+    until(lambda: len(idle.asked) > 1)
+    assert set(idle.asked) == {(3, "")} and set(idle.kinds()) == {"down"}
+    idle.found = found
+    until(lambda: idle.kinds()[-2:] == ["moved", "up"])
+    idle.session.end()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
 
 
 class Work:
@@ -197,6 +211,29 @@ def test_the_end_waits_for_the_transfer_in_hand(idle: Told, tmp_path: Path) -> N
     go.set()
     work.thread.join(timeout=20)
     assert not work.thread.is_alive() and work.supervisor.lines[0].runs == 1
+
+
+@pytest.mark.parametrize("error", [OSError("OS file watch limit reached"), RuntimeError("error in underlying watcher")])
+def test_when_local_changes_cannot_be_watched_it_is_told_and_all_is_looked_through_more_often(
+    idle: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def no_watch(*_args: object, **_options: object) -> object:
+        raise error
+
+    monkeypatch.setattr(supervisor.watchfiles, "watch", no_watch)
+    monkeypatch.setattr(supervisor, "BLIND_PASS_S", 0.2)
+    ran: list[int] = []
+
+    def move(line: Line) -> Verdict:
+        ran.append(line.channel)
+        return Verdict(OK, "")
+
+    work = Work(idle, move, tmp_path / "code", Line(0, 3, "out"), Line(1, 3, "in"))
+    work.thread.start()
+    until(lambda: ran.count(0) > 2)
+    assert work.said == [f"out: not all changes can be seen ({error}); looking each 0 s"]
+    assert ran.count(1) == 1
+    work.end()
 
 
 def test_a_single_file_is_seen_also_when_an_editor_replaces_it(tmp_path: Path) -> None:

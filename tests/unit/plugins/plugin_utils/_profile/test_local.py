@@ -92,3 +92,11 @@ def test_keys_that_ssh_would_refuse(
 
 def test_a_directory_is_no_key(good: dict[str, Any], tmp_path: Path) -> None:
     assert "is not a file" in trouble(good, tmp_path, {"channels": [], "access": {"private_key_file": "."}})[0]
+
+
+def test_a_directory_needs_a_slash_or_recursive(good: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    assert "src is a directory, and recursive is false; add recursive: true, or a slash" in trouble(
+        good, tmp_path, out("src")
+    )[0].replace(": add", "; add")
+    assert trouble(good, tmp_path, {"channels": [{**out("src")["channels"][0], "recursive": True}]}) == []

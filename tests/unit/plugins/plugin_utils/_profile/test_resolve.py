@@ -139,3 +139,11 @@ def test_any_command_line_gives_a_message_or_a_profile(folder: Path, extra: dict
         ask(folder, "base", extra=extra)
     except ProfileError as error:
         assert all(problem.text for problem in error.problems)
+
+
+def test_the_bare_word_on_is_a_key_of_a_channel(folder: Path) -> None:
+    (folder / "x.yml").write_text(
+        "extends: base\nchannels: [{direction: in, local_path: r/, remote_path: /data/, on: [end], hosts: first}]\n"
+    )
+    channel = ask(folder, "x", experiment="e1")["channels"][0]
+    assert (channel["on"], channel["hosts"], channel["recursive"], channel["delay"]) == (["end"], ["first"], False, 1.0)

@@ -135,6 +135,49 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"channels": [channel("in", "./", "/data/", delete=True)]}, "channels[0].delete", "it would empty /work dir/"),
         ({"channels": [channel("in", "~/", "/data/", delete=True)]}, "channels[0].delete", "it would empty /home/me/"),
         ({"channels": [channel(), channel(local="b/", delete=True)]}, "channels[1].remote_path", "one of them deletes"),
+        (
+            {"channels": [channel(delete=True), channel(local="b/", remote="~/src/data/")]},
+            "channels[1].remote_path",
+            "one of them deletes",
+        ),
+        (
+            {"channels": [channel(local="/w/a/", remote="~/a/"), channel("in", "/w/a/", "~/a/out/")]},
+            "channels[1].local_path",
+            "brings back what channels[0] sends",
+        ),
+        (  # from a source without a slash at its end, the path begins with its name
+            {
+                "channels": [
+                    channel(local="/w/a", remote="~/x/", exclude=["/out"]),
+                    channel("in", "/w/a/out/", "~/x/a/out/"),
+                ]
+            },
+            "channels[1].local_path",
+            "brings back what channels[0] sends",
+        ),
+        (
+            {
+                "channels": [
+                    channel(local="/w/a/", remote="~/a/", exclude=["other/"]),
+                    channel("in", "/w/a/out/", "~/a/out/"),
+                ]
+            },
+            "channels[1].local_path",
+            "brings back what channels[0] sends",
+        ),
+        (
+            {"channels": [channel(name="a"), channel(remote="~/b/", name="a")]},
+            "channels[1].name",
+            "channels[0] has the same name",
+        ),
+        ({"channels": [channel(direction="up")]}, "channels[0].direction", '"up" is not allowed'),
+        ({"channels": [channel(on=["end"])]}, "channels[0].on", "has nothing to do at the end"),
+        ({"channels": [channel(on=["later"])]}, "channels[0].on[0]", '"later" is not allowed'),
+        ({"channels": [channel("in", "r/", "/data/", owner="me")]}, "channels[0].owner", "belongs to you"),
+        ({"channels": [channel(hosts=["all", "0"])]}, "channels[0].hosts", "too many"),
+        ({"channels": [channel(hosts=[2])], "capacity.count": 2}, "channels[0].hosts", "there is no rank 2"),
+        ({"channels": [channel(bwlimit="fast")]}, "channels[0].bwlimit", '"fast" is not allowed'),
+        ({"channels": [channel(chmod="rwx")]}, "channels[0].chmod", '"rwx" is not allowed'),
         ({"runtime.docker": False}, "runtime.docker", "a job runs in a container"),
         ({"runtime.gpu": "none", "job.gpus": "all"}, "job.gpus", "does not go with runtime.gpu none"),
         ({"runtime.gpu": "required", "job.gpus": "none"}, "job.gpus", "does not go with runtime.gpu required"),
@@ -172,6 +215,18 @@ def test_what_does_not_go_together(check: Check, changes: dict[str, Any], path: 
         {"volumes": [volume(mount_point="/home/ubuntu/data")]},
         {"channels": [channel("in", "results/", "/var/log/")]},
         {"channels": [channel(), channel(local="b/")]},
+        {"channels": [channel(local="/w/"), channel("in", "/w/results/", "/data/results/")]},
+        *(
+            {
+                "channels": [
+                    channel(local="/w/", remote="~/w/", exclude=[pattern]),
+                    channel("in", "/w/results/one/", "~/w/results/one/"),
+                ]
+            }
+            for pattern in ("results", "results/", "/results", "/results/one/", "res*", "one")
+        ),
+        {"channels": [channel(hosts="first", on=["launch"], owner="www-data:1000", chmod="D755,F644,u+x")]},
+        {"channels": [channel(hosts=[0, "1"], bwlimit="1.5m", delete=True)], "capacity.count": 2},
         {"channels": [channel(remote="/srv/code/", delete=True)]},
         {"job.mounts": ["/data:/data", "~/src:/src:ro"]},
         {"job.extra_args": ["--ipc=host"]},
