@@ -33,8 +33,10 @@ from lab.aws.fleets import Fleets
 from lab.aws.instances import Instances
 from lab.aws.launch_templates import LaunchTemplates
 from lab.aws.machines import Machines
+from lab.aws.modifications import Modifications
 from lab.aws.network import Network
 from lab.aws.placement import Placement
+from lab.aws.snapshots import Snapshots
 from lab.aws.spot import SpotRequests
 from lab.aws.spot_fleets import SpotFleets
 from lab.aws.tags import Tags
@@ -44,7 +46,20 @@ from lab.aws.world import Fault, World
 log = logging.getLogger("lab.aws")
 
 
-class LabEC2(SpotRequests, Instances, Fleets, SpotFleets, Placement, Volumes, LaunchTemplates, Network, Tags, Catalog):
+class LabEC2(
+    SpotRequests,
+    Instances,
+    Fleets,
+    SpotFleets,
+    Placement,
+    Volumes,
+    Snapshots,
+    Modifications,
+    LaunchTemplates,
+    Network,
+    Tags,
+    Catalog,
+):
     """EC2's actions: the lab's where there is one, moto's otherwise."""
 
 
@@ -148,6 +163,9 @@ class App:
                 fits = fault.action == call.action and not fault.in_fleet and fault.times != 0
                 fits = fits and fault.region in ("", call.region)
                 if fits and all(str(call.params().get(k)) == str(v) for k, v in fault.match.items()):
+                    if fault.skip:
+                        fault.skip -= 1
+                        continue
                     fault.times = None if fault.times is None else fault.times - 1
                     return fault
         return None
@@ -175,8 +193,8 @@ def _empty(world: World) -> None:
     world.backend = ec2_backends[world.config.account_id][world.config.region]
     for table in (world.records, world.tokens, world.fleets, world.spot_requests, world.volume_states):
         table.clear()
-    world.snapshot_states.clear()
-    world.lives.clear()
+    for states in (world.snapshot_states, world.snapshot_progress, world.modifications, world.lives):
+        states.clear()
     world.placements.clear()
 
 

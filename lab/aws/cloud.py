@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.ec2.models.instances import InstanceState
 
-from lab.aws import events, views
+from lab.aws import events, modifications, views
 from lab.aws.machines import InstanceView, Notices
 from lab.aws.world import Record, World, now
 
@@ -129,10 +129,28 @@ class LabCloud:
             if attachment and attachment.instance.id == instance_id:
                 release(self.world, volume)
 
+    def created(self, volume_id: str) -> None:
+        """See machines.Cloud."""
+        with self._change():
+            if self.world.volume_states.get(volume_id) == "creating":
+                self.world.volume_states.pop(volume_id)
+
+    def resized(self, volume_id: str) -> None:
+        """See machines.Cloud."""
+        with self._change():
+            modifications.usable(self.world, volume_id)
+
+    def snapshot_progress(self, snapshot_id: str, percent: int) -> None:
+        """See machines.Cloud."""
+        with self._change():
+            if snapshot_id in self.world.snapshot_states:
+                self.world.snapshot_progress[snapshot_id] = min(percent, 99)
+
     def snapshot_completed(self, snapshot_id: str) -> None:
         """See machines.Cloud."""
         with self._change():
             self.world.snapshot_states.pop(snapshot_id, None)
+            self.world.snapshot_progress.pop(snapshot_id, None)
 
     def _spot_stopped(self, record: Record) -> None:
         request = self.world.spot_requests.get(record.spot_request_id)
@@ -190,6 +208,22 @@ class LabClouds:
     def detached(self, volume_id: str, instance_id: str) -> None:
         """See machines.Cloud."""
         self._of(instance_id).detached(volume_id, instance_id)
+
+    def created(self, volume_id: str) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            region.created(volume_id)
+
+    def resized(self, volume_id: str) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            if volume_id in region.world.backend.volumes:
+                region.resized(volume_id)
+
+    def snapshot_progress(self, snapshot_id: str, percent: int) -> None:
+        """See machines.Cloud."""
+        for region in self.regions:
+            region.snapshot_progress(snapshot_id, percent)
 
     def snapshot_completed(self, snapshot_id: str) -> None:
         """See machines.Cloud."""
@@ -318,4 +352,6 @@ def delete_volume(world: World, volume_id: str) -> None:
     """Forget a volume and its data."""
     world.backend.volumes.pop(volume_id, None)
     world.backend.tags.pop(volume_id, None)
+    world.volume_states.pop(volume_id, None)
+    world.modifications.pop(volume_id, None)
     world.machines.delete_volume(volume_id)

@@ -4,7 +4,8 @@ GET  /lab/NAME          what is set
 POST /lab/interrupt     {instance_id, notice, action, rebalance}   see interruptions.order
 POST /lab/capacity      {type, zone, market, count}   count: instances the pool can run at once; null: no limit;
                         zone may be a region, for all its zones
-POST /lab/fail          {action, code, message, http, times, match, region, after, in_fleet}   times null: until reset;
+POST /lab/fail          {action, code, message, http, times, skip, match, region, after, in_fleet}   times null: until
+                        reset;
                         {action, clear: true} takes it back
 POST /lab/deny          {action}       like ec2's RunInstances, or PassRole; a pattern; {allow: action} takes it back
 POST /lab/quota         {group, vcpus} group: Standard, "G and VT", P; null: no limit; {new_account: true}: AWS's;

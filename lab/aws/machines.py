@@ -124,6 +124,15 @@ class Cloud(Protocol):
     def detached(self, volume_id: str, instance_id: str) -> None:
         """The device is gone: the volume becomes `available`."""
 
+    def created(self, volume_id: str) -> None:
+        """The volume holds the data of its snapshot: `creating` becomes `available`."""
+
+    def resized(self, volume_id: str) -> None:
+        """The volume has its new size: its modification is no longer `modifying`."""
+
+    def snapshot_progress(self, snapshot_id: str, percent: int) -> None:
+        """So much of the data is copied."""
+
     def snapshot_completed(self, snapshot_id: str) -> None:
         """The snapshot holds the data: `pending` becomes `completed`."""
 
@@ -152,14 +161,17 @@ class Machines(Protocol):
     def detach(self, volume_id: str, instance_id: str, force: bool = False) -> None:
         """Take the device away once it is not busy; then report `detached`."""
 
+    def fill(self, volume_id: str, size_gib: int, snapshot_id: str) -> None:
+        """Give a new volume the data of a snapshot; then report `created`."""
+
     def resize_volume(self, volume_id: str, size_gib: int) -> None:
-        """ModifyVolume made it larger."""
+        """Make it so large (ModifyVolume), also while it is in use; then report `resized`."""
 
     def delete_volume(self, volume_id: str) -> None:
         """Its data may go; it is attached nowhere."""
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> None:
-        """Copy the data as it is now; then report `snapshot_completed`."""
+        """Copy the data as it is now, with `snapshot_progress`; then report `snapshot_completed`."""
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Its data may go."""
@@ -221,9 +233,14 @@ class NullMachines:
         """Detached after the delay."""
         self._later("detached", volume_id, instance_id)
 
+    def fill(self, volume_id: str, size_gib: int, snapshot_id: str) -> None:
+        """Created after the delay."""
+        self._later("created", volume_id)
+
     def resize_volume(self, volume_id: str, size_gib: int) -> None:
-        """Nothing to resize."""
+        """Resized after the delay."""
         self.calls.append(("resize_volume", volume_id, str(size_gib)))
+        self._later("resized", volume_id)
 
     def delete_volume(self, volume_id: str) -> None:
         """Nothing to delete."""

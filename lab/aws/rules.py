@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
+from moto.kms.models import kms_backends
 
 from lab.aws import prices
 from lab.aws.errors import Refusal
@@ -20,6 +22,8 @@ from lab.aws.world import World
 
 USER_DATA_LIMIT = 16384  # bytes before base64
 TOKEN_LIMIT = 64  # characters
+PENDING_SNAPSHOTS, SNAPSHOT_PAUSE = 5, 15  # a volume; seconds
+MODIFICATIONS_A_DAY = 4
 LOWEST_MAX_PRICE = 0.001  # USD per hour
 METADATA_TAG_KEY = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}\Z")
 DEVICE_NAME = re.compile(r"(/dev/)?(sd[a-z]\d{0,2}|xvd[a-z]{1,2}\d{0,2})\Z")
@@ -331,6 +335,103 @@ def device_name(device: str, used: list[str]) -> None:
             "InvalidParameterValue",
             f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
         )
+
+
+def created(volume_id: str, state: str) -> None:
+    """A volume must exist in full before it is used. Source: [ERR] IncorrectState."""
+    if state == "creating":
+        raise Refusal("IncorrectState", f"Volume '{volume_id}' is in the 'creating' state.")
+
+
+def snapshot_complete(snapshot_id: str, state: str) -> None:
+    """Source: [ERR] IncorrectState; [API CreateVolume] SnapshotId."""
+    if state != "completed":
+        raise Refusal("IncorrectState", f"Snapshot '{snapshot_id}' is in the '{state}' state.")
+
+
+def another_snapshot(pending: list[datetime], moment: datetime) -> None:
+    """Five pending ones a volume, one in 15 s. Source: [ERR] ConcurrentSnapshotLimitExceeded,
+    SnapshotCreationPerVolumeRateExceeded ("wait at least 15 seconds between concurrent volume snapshots").
+    """
+    if len(pending) >= PENDING_SNAPSHOTS:
+        raise Refusal("ConcurrentSnapshotLimitExceeded", "Maximum allowed in-progress snapshots for a volume exceeded.")
+    if any((moment - start).total_seconds() < SNAPSHOT_PAUSE for start in pending):
+        raise Refusal(
+            "SnapshotCreationPerVolumeRateExceeded",
+            "The rate limit for creating concurrent snapshots of an EBS volume has been exceeded. Wait at least 15"
+            " seconds between concurrent volume snapshots.",
+        )
+
+
+# Source: [API CreateVolume] Size, Iops, Throughput: smallest and largest size in GiB.
+VOLUME_SIZES = {
+    "gp2": (1, 16384),
+    "gp3": (1, 65536),
+    "io1": (4, 16384),
+    "io2": (4, 65536),
+    "st1": (125, 16384),
+    "sc1": (125, 16384),
+    "standard": (1, 1024),
+}
+GP3_IOPS, GP3_THROUGHPUT = (3000, 80000), (125, 2000)
+
+
+def performance(kind: str, size: int, iops: Any, throughput: Any) -> None:
+    """Size by type; gp3: 500 IOPS a GiB above the first 3000, 0.25 MiB/s an IOPS.
+
+    Source: [API CreateVolume] Size, Iops, Throughput; [EBS general-purpose].
+    """
+    smallest, largest = VOLUME_SIZES.get(kind, (1, 65536))
+    if not smallest <= size <= largest:
+        raise Refusal(
+            "InvalidParameterValue", f"Volume of {size}GiB is invalid; for {kind} from {smallest} to {largest}GiB."
+        )
+    if kind != "gp3":
+        return
+    wanted = int(iops or GP3_IOPS[0])
+    if not GP3_IOPS[0] <= wanted <= GP3_IOPS[1]:
+        raise Refusal("InvalidParameterValue", f"Volume iops of {wanted} is out of range for gp3.")
+    if wanted > max(GP3_IOPS[0], 500 * size):
+        raise Refusal(
+            "InvalidParameterValue", f"Iops to volume size ratio of {wanted / size:g} is too high; max is 500"
+        )
+    rate = int(throughput or GP3_THROUGHPUT[0])
+    if not GP3_THROUGHPUT[0] <= rate <= GP3_THROUGHPUT[1]:
+        raise Refusal("InvalidParameterValue", f"Volume throughput of {rate} is out of range for gp3.")
+    if rate > wanted * 0.25:
+        raise Refusal(
+            "InvalidParameterValue", f"Throughput (MiBps) to iops ratio of {rate / wanted:g} is too high; max is 0.25"
+        )
+
+
+def modifiable(volume_id: str, state: str, starts: list[datetime], moment: datetime) -> None:
+    """One at a time, four in 24 hours. Source: [API ModifyVolume]; [ERR] IncorrectModificationState,
+    VolumeModificationRateExceeded.
+    """
+    if state in ("modifying", "optimizing"):
+        raise Refusal(
+            "IncorrectModificationState",
+            f"Cannot modify volume '{volume_id}', currently in modification state '{state}'.",
+        )
+    recent = sorted(start for start in starts if moment - start < timedelta(hours=24))
+    if len(recent) >= MODIFICATIONS_A_DAY:
+        following = recent[-MODIFICATIONS_A_DAY] + timedelta(hours=24)
+        raise Refusal(
+            "VolumeModificationRateExceeded",
+            f"You've reached the maximum modification rate per volume limit. You can modify this volume again at"
+            f" {following:%Y-%m-%dT%H:%M:%SZ}.",
+        )
+
+
+def key_is_usable(world: World, key: str | None) -> bool:
+    """Whether a KMS key exists and is enabled; AWS's own for EBS always is. Source: [API CreateVolume] KmsKeyId."""
+    if not key or key.endswith("alias/aws/ebs"):
+        return True
+    backend = kms_backends[world.config.account_id][world.config.region]
+    name = key.rpartition(":")[2] if "alias/" in key else key.rpartition("/")[2]
+    found = backend.get_key_id_from_alias(name) if name.startswith("alias/") else name
+    known = backend.keys.get(found) if found else None
+    return known is not None and known.enabled
 
 
 def deletable_volume(volume_id: str, holder: str | None) -> None:

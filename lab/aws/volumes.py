@@ -1,4 +1,4 @@
-"""EBS volumes and snapshots."""
+"""EBS volumes; snapshots.py and modifications.py have the rest."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
 
-from lab.aws import cloud, filters, launches, rules, tokens, views
+from lab.aws import cloud, filters, launches, rules, snapshots, tokens, views
 from lab.aws.errors import Refusal
 from lab.aws.instances import tag_list
 from lab.aws.response import LabResponse
-from lab.aws.world import World, now
+from lab.aws.world import World
 
+KEY_CHECK = 1.0  # seconds until a volume with a key that may not be used is gone
 TYPES = ("standard", "gp2", "gp3", "io1", "io2", "sc1", "st1")
 FILTERS = filters.table(
     {
@@ -39,7 +40,7 @@ def describe(world: World, volume: Any) -> dict[str, Any]:
         "VolumeId": volume.id,
         "Size": int(volume.size),
         "VolumeType": volume.volume_type,
-        "State": volume.status,
+        "State": state_of(world, volume),
         "AvailabilityZone": volume.zone.name,
         "AvailabilityZoneId": volume.zone.zone_id,
         "CreateTime": volume.create_time,
@@ -53,6 +54,11 @@ def describe(world: World, volume: Any) -> dict[str, Any]:
         "Tags": tag_list(world, volume.id),
     }
     return {k: v for k, v in shape.items() if v is not None}
+
+
+def state_of(world: World, volume: Any) -> str:
+    """`creating` while its data come from a snapshot, else what moto says."""
+    return "creating" if world.volume_states.get(volume.id) == "creating" else str(volume.status)
 
 
 def _attachments(world: World, volume: Any) -> list[dict[str, Any]]:
@@ -100,9 +106,26 @@ class Volumes(LabResponse):
             throughput=args.get("Throughput"),
         )
         volume.add_tags(tags)
+        if volume.encrypted and args.get("SnapshotId") and not args.get("KmsKeyId"):
+            volume.kms_key_id = self.world.backend.snapshots[args["SnapshotId"]].kms_key_id or volume.kms_key_id
+        self._fill(volume, args)
         answer = describe(self.world, volume) | {"State": "creating"}
         tokens.remember(self.world, key, args, answer)
         return ActionResult(answer)
+
+    def _fill(self, volume: Any, args: dict[str, Any]) -> None:
+        """Data of a snapshot take a moment. A key that may not be used is found out after the answer.
+
+        Source: EC2 API CreateVolume, KmsKeyId: "authenticates the KMS key asynchronously … can appear to complete, but
+        eventually fails".
+        """
+        world = self.world
+        if not rules.key_is_usable(world, args.get("KmsKeyId")):
+            world.volume_states[volume.id] = "creating"
+            cloud.later(world.delay(KEY_CHECK), cloud.delete_volume, world, volume.id)
+        elif args.get("SnapshotId"):
+            world.volume_states[volume.id] = "creating"
+            world.machines.fill(volume.id, int(volume.size), args["SnapshotId"])
 
     def _where_and_how_big(self, args: dict[str, Any]) -> tuple[str, int | None]:
         """Source: EC2 API CreateVolume; [ERR] InvalidZone.NotFound, InvalidSnapshot.NotFound, InvalidParameterValue."""
@@ -121,18 +144,15 @@ class Volumes(LabResponse):
             snapshot = self.world.backend.snapshots.get(snapshot_id)
             if snapshot is None:
                 raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
-            size = size or snapshot.volume.size
-            if int(size) < int(snapshot.volume.size):
+            rules.snapshot_complete(snapshot_id, self.world.snapshot_states.get(snapshot_id, "completed"))
+            size = size or snapshots.size_of(snapshot)
+            if int(size) < snapshots.size_of(snapshot):
                 raise Refusal(
                     "InvalidParameterValue",
                     f"Volume of size {size}GB is smaller than snapshot '{snapshot_id}', expect size >= "
-                    f"{snapshot.volume.size}GB",
+                    f"{snapshots.size_of(snapshot)}GB",
                 )
-        smallest = {"io1": 4, "io2": 4, "st1": 125, "sc1": 125}.get(kind, 1)
-        if not smallest <= int(size or 0) <= 65536:
-            raise Refusal(
-                "InvalidParameterValue", f"Volume of {size}GiB is invalid; for {kind} at least {smallest}GiB."
-            )
+        rules.performance(kind, int(size or 0), args.get("Iops"), args.get("Throughput"))
         return zone, size
 
     def describe_volumes(self) -> ActionResult:
@@ -171,6 +191,7 @@ class Volumes(LabResponse):
         if record is None:
             raise Refusal("InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist")
         instance, device = record.instance, args.get("Device", "")
+        rules.created(volume.id, state_of(self.world, volume))
         rules.same_zone(volume.id, volume.zone.name, instance.id, instance.availability_zone)
         rules.attachable(volume.id, bool(volume.attachment), instance.id, instance.state)
         rules.device_name(device, list(instance.block_device_mapping))
@@ -218,87 +239,3 @@ class Volumes(LabResponse):
         self.dry_run()
         cloud.delete_volume(self.world, volume.id)
         return EmptyResult()
-
-    def modify_volume(self) -> ActionResult:
-        """EC2 API ModifyVolume: larger only."""
-        args = self.args
-        volume = rules.volume(self.world, args.get("VolumeId", ""))
-        size = args.get("Size")
-        if size and int(size) < int(volume.size):
-            raise Refusal("InvalidParameterValue", "New size cannot be smaller than existing size")
-        answer = super().modify_volume()
-        if size:
-            self.world.machines.resize_volume(volume.id, int(size))
-        return answer
-
-    def create_snapshot(self) -> ActionResult:
-        """EC2 API CreateSnapshot: `pending` until the machine side has copied the data."""
-        args = self.args
-        volume = rules.volume(self.world, args.get("VolumeId", ""))
-        tags = launches.tag_map(args.get("TagSpecifications")).get("snapshot", {})
-        self.dry_run()
-        snapshot = self.world.backend.create_snapshot(volume.id, args.get("Description", ""))
-        snapshot.add_tags(tags)
-        self.world.snapshot_states[snapshot.id] = "pending"
-        answer = describe_snapshot(self.world, snapshot)
-        self.world.machines.snapshot(volume.id, snapshot.id)
-        return ActionResult(answer)
-
-    def describe_snapshots(self) -> ActionResult:
-        """EC2 API DescribeSnapshots."""
-        args = self.args
-        ids, owners = args.get("SnapshotIds") or [], args.get("OwnerIds") or []
-        known = self.world.backend.snapshots
-        for snapshot_id in ids:
-            if snapshot_id not in known:
-                raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
-        account = self.world.config.account_id
-        owners = [account if o == "self" else o for o in owners]
-        found = [known[i] for i in ids] or list(known.values())
-        found = [s for s in found if not owners or s.owner_id in owners]
-        shapes = filters.apply([describe_snapshot(self.world, s) for s in found], args.get("Filters", []), SNAPSHOTS)
-        page, token = filters.page(shapes, args)
-        return ActionResult({"Snapshots": page, "NextToken": token})
-
-    def delete_snapshot(self) -> ActionResult:
-        """EC2 API DeleteSnapshot."""
-        snapshot_id = self.args.get("SnapshotId", "")
-        if snapshot_id not in self.world.backend.snapshots:
-            raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{snapshot_id}' does not exist.")
-        answer = super().delete_snapshot()
-        self.world.backend.tags.pop(snapshot_id, None)
-        self.world.machines.delete_snapshot(snapshot_id)
-        return answer
-
-
-SNAPSHOTS = filters.table(
-    {
-        "description": "Description",
-        "encrypted": "Encrypted",
-        "owner-id": "OwnerId",
-        "progress": "Progress",
-        "snapshot-id": "SnapshotId",
-        "start-time": "StartTime",
-        "status": "State",
-        "volume-id": "VolumeId",
-        "volume-size": "VolumeSize",
-    }
-)
-
-
-def describe_snapshot(world: World, snapshot: Any) -> dict[str, Any]:
-    """EC2 API Snapshot."""
-    state = world.snapshot_states.get(snapshot.id, "completed")
-    return {
-        "SnapshotId": snapshot.id,
-        "VolumeId": snapshot.volume.id,
-        "VolumeSize": int(snapshot.volume.size),
-        "State": state,
-        "Progress": "100%" if state == "completed" else "0%",
-        "StartTime": snapshot.start_time or now(),
-        "Description": snapshot.description or "",
-        "Encrypted": bool(snapshot.encrypted),
-        "OwnerId": snapshot.owner_id,
-        "StorageTier": "standard",
-        "Tags": tag_list(world, snapshot.id),
-    }

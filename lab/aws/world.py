@@ -72,6 +72,7 @@ class Fault:
     message: str = ""
     http: int = 0
     times: int | None = 1  # None = until reset
+    skip: int = 0  # so many calls go well first
     match: dict[str, str] = field(default_factory=dict)
     region: str = ""  # empty: in all of them
     after: bool = False  # do the work, lose the answer
@@ -95,8 +96,10 @@ class World:
     tokens: dict[tuple[str, ...], Token] = field(default_factory=dict)
     fleets: dict[str, Any] = field(default_factory=dict)
     spot_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
-    volume_states: dict[str, str] = field(default_factory=dict)  # attaching | detaching, per volume
-    snapshot_states: dict[str, str] = field(default_factory=dict)
+    volume_states: dict[str, str] = field(default_factory=dict)  # creating | attaching | detaching, per volume
+    modifications: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # per volume, oldest first
+    snapshot_states: dict[str, str] = field(default_factory=dict)  # pending ones
+    snapshot_progress: dict[str, int] = field(default_factory=dict)  # per cent
     lives: dict[str, tuple[str, float]] = field(default_factory=dict)  # EFS id: state, monotonic time it ends
     on_end: list[Callable[[Record], None]] = field(default_factory=list)  # told when an instance is terminated
     keeper: Any = None  # fleet.keeper.Keeper

@@ -94,17 +94,21 @@ class DockerMachines:
         """Take a volume away, later if it is mounted."""
         self._lanes.put(instance_id, functools.partial(self._detach, volume_id, instance_id, force))
 
+    def fill(self, volume_id: str, size_gib: int, snapshot_id: str) -> None:
+        """Copy the file of its snapshot. On the snapshot's lane, so that this one is not deleted meanwhile."""
+        self._lanes.put(snapshot_id, functools.partial(self._fill, volume_id, size_gib, snapshot_id))
+
     def resize_volume(self, volume_id: str, size_gib: int) -> None:
         """Make it larger."""
-        self.disks.resize(volume_id, size_gib)
+        self._lanes.put(volume_id, functools.partial(self._resize, volume_id, size_gib))
 
     def delete_volume(self, volume_id: str) -> None:
         """Remove its file."""
         self._lanes.put(volume_id, functools.partial(self.disks.delete, volume_id))
 
     def snapshot(self, volume_id: str, snapshot_id: str) -> None:
-        """Copy its file."""
-        self._lanes.put(snapshot_id, functools.partial(self._snapshot, volume_id, snapshot_id))
+        """Copy its file. On the volume's lane, so that this one is not deleted meanwhile."""
+        self._lanes.put(volume_id, functools.partial(self._snapshot, volume_id, snapshot_id))
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Remove its file."""
@@ -294,8 +298,16 @@ class DockerMachines:
             hide(dev_of(pid), device)
         self.disks.release(volume_id)
 
+    def _fill(self, volume_id: str, size_gib: int, snapshot_id: str) -> None:
+        self.disks.create(volume_id, size_gib, snapshot_id)
+        self.cloud.created(volume_id)
+
+    def _resize(self, volume_id: str, size_gib: int) -> None:
+        self.disks.resize(volume_id, size_gib)
+        self.cloud.resized(volume_id)
+
     def _snapshot(self, volume_id: str, snapshot_id: str) -> None:
-        self.disks.snapshot(volume_id, snapshot_id)
+        self.disks.snapshot(volume_id, snapshot_id, functools.partial(self.cloud.snapshot_progress, snapshot_id))
         self.cloud.snapshot_completed(snapshot_id)
 
     # Watchers

@@ -121,7 +121,7 @@ class ActionModule(_here.ActionHere):
         """The module's answer; its lines are shown as they come."""
         if not self._can_show(args.get("quiet")):
             return super().answer(args, task_vars)
-        label = label_of(args.get("tags"))
+        label = self._label(args)
         with progress_file(args.get("progress_file")) as path, Follower(path, label, _say, service=self.SERVICE):
             return super().answer({**args, "progress_file": path}, task_vars)
 
@@ -130,6 +130,9 @@ class ActionModule(_here.ActionHere):
         wanted = None if quiet is None else boolean(quiet, strict=False)
         local = self._connection.transport == "local"
         return local and not self._task.async_val and not is_quiet(wanted, os.environ)
+
+    def _label(self, args: dict[str, Any]) -> str:
+        return label_of(args.get("tags"))
 
 
 def _say(line: str) -> None:

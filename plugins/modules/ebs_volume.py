@@ -164,6 +164,8 @@ from ansible_collections.experiments.spot.plugins.module_utils._ebs import api, 
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.attach import Resource, Step, Target
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import ApiError
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
+from ansible_collections.experiments.spot.plugins.module_utils._volumes import api as volumes_api
+from ansible_collections.experiments.spot.plugins.module_utils._volumes import rows
 
 VOLUME_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -275,12 +277,18 @@ class Volumes:
             if self.target.instance_id in attach.holders(volume):
                 break
             try:
+                self.forget_move(volume)
                 api.attach_volume(self.ec2, volume["VolumeId"], self.target.instance_id, device)
                 break
             except ApiError as error:
                 device = self.after_refusal(error, wanted, device)
         attached = self.wait(volume["VolumeId"], self.is_attached, "attached")
         return next(iter(attach.used_devices(self.target.instance_id, [attached])))
+
+    def forget_move(self, volume: Resource) -> None:
+        """What is written from now on is not in the snapshot of a move that was cut off, which therefore is void."""
+        if rows.MOVING in attach.tags_of(volume):
+            volumes_api.untag(self.ec2, volume["VolumeId"], [rows.MOVING])
 
     def is_attached(self, volume: Resource) -> bool:
         """Whether a volume is attached to the instance for good."""

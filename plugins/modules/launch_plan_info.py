@@ -305,6 +305,32 @@ file_systems:
   returned: success
   type: list
   elements: dict
+elsewhere:
+  description: What a launch can do when the zone of its volumes has no capacity.
+  returned: success
+  type: dict
+  contains:
+    move:
+      description: Whether it may take the volumes to another zone.
+      type: bool
+    why_not:
+      description: Why it may not, empty when it may.
+      type: str
+    pools:
+      description: The pools of all zones, with the keys of RV(pools); empty without volumes.
+      type: list
+      elements: dict
+    zones:
+      description: The zones of these pools but that of the volumes, cheapest first.
+      type: list
+      elements: str
+    zone:
+      description: Where the instances are already and the volumes are not, else null.
+      type: str
+    volume_ids:
+      description: The volumes that exist.
+      type: list
+      elements: str
 launch_template:
   description: The launch template.
   returned: success

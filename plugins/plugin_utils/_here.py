@@ -67,7 +67,7 @@ class ActionHere(ActionBase):
         NAME: full name of the module.
         SPEC: its options, without those of amazon.aws.
         RULES: what goes with what, as an AnsibleModule takes it (``required_by`` …).
-        work: what it does with something like an AnsibleAWSModule.
+        work: what it does with something like an AnsibleAWSModule; None for one that always is a process of its own.
     """
 
     TRANSFERS_FILES = False
@@ -75,7 +75,7 @@ class ActionHere(ActionBase):
     NAME = ""
     SPEC: Mapping[str, Any] = {}
     RULES: Mapping[str, Any] = {}
-    work: Callable[[Any], dict[str, Any]]
+    work: Callable[[Any], dict[str, Any]] | None = None
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Does the work; see the documentation of the module."""
@@ -83,7 +83,8 @@ class ActionHere(ActionBase):
 
     def answer(self, args: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The module's answer to these options."""
-        if self._needs_a_process():
+        work = type(self).work
+        if work is None or self._needs_a_process():
             wrap = bool(self._task.async_val)
             return dict(
                 self._execute_module(module_name=self.NAME, module_args=args, task_vars=task_vars, wrap_async=wrap)
@@ -93,7 +94,7 @@ class ActionHere(ActionBase):
             return {"failed": True, "msg": f"{self.NAME}: {'; '.join(checked.error_messages)}"}
         module = Here(self.NAME, checked.validated_parameters, bool(self._task.check_mode), bool(self._task.diff))
         try:
-            result = type(self).work(module)
+            result = work(module)
         except Failed as failed:
             result = failed.result
         return {"changed": False, **result, **({"warnings": module.warnings} if module.warnings else {})}

@@ -69,7 +69,7 @@ def recovery_decision(profile: Profile, facts: Facts, now: datetime | None = Non
         max_generations=wanted["max_generations"],
         deadline=wanted["deadline"],
     )
-    other = facts.elsewhere
+    other = facts.other_regions
     seen = recovery.Seen(
         [*facts.instances, *other.instances],
         [*facts.spot_requests, *other.requests],
@@ -100,8 +100,8 @@ def keeping_fleets(facts: Facts) -> list[Resource]:
 
 
 def _generation(profile: Profile, facts: Facts) -> int:
-    instances = [*facts.instances, *facts.elsewhere.instances]
-    requests = [*facts.spot_requests, *facts.elsewhere.requests]
+    instances = [*facts.instances, *facts.other_regions.instances]
+    requests = [*facts.spot_requests, *facts.other_regions.requests]
     return crew.generation(instances, requests, facts.own_volumes, profile["capacity"]["count"])
 
 
@@ -163,14 +163,43 @@ def _volume_entry(wanted: Resource, rank: int, found: Resource | None) -> Resour
     return entry
 
 
+def placed_volumes(profile: Profile, facts: Facts) -> list[Resource]:
+    """The wanted volumes that exist."""
+    return [one for one in wanted_volumes(profile, facts) if one["zone"]]
+
+
+def move_obstacle(profile: Profile, facts: Facts) -> str:
+    """Why volumes are not moved by a launch, '' when they may be."""
+    found = placed_volumes(profile, facts)
+    named = [one["name"] for one in profile["volumes"] if one["volume_id"]]
+    working = {one["instance_id"] for one in members(facts)}
+    held = [one["name"] for one in found if working.intersection(one["instance_ids"])]
+    if not found:
+        return "there is no volume yet"
+    if not profile["recovery"]["move_volumes"]:
+        return "the profile does not say recovery.move_volumes: true"
+    if named:
+        return f"the profile names {', '.join(named)} by volume_id, and a moved volume has another id"
+    if held:
+        return f"{', '.join(held)} is used by an instance of the experiment"
+    return ""
+
+
+def may_move(profile: Profile, facts: Facts) -> bool:
+    """Whether a launch may take its volumes into another zone."""
+    return not move_obstacle(profile, facts)
+
+
 def pinned_zones(profile: Profile, facts: Facts) -> list[str]:
     """Zones in which the experiment must run, because its volumes or (with volumes) its instances are there.
 
     An EBS volume can be attached only inside its zone. More than one zone is a problem.
     """
     zones = {one["zone"] for one in wanted_volumes(profile, facts) if one["zone"]}
-    if profile["volumes"] and not zones:
-        zones = {one["zone"] for one in members(facts) if one["zone"]}
+    working = {one["zone"] for one in members(facts) if one["zone"]}
+    # Volumes that may be moved follow the instances.
+    if profile["volumes"] and working and (not zones or may_move(profile, facts)):
+        zones = working
     return sorted(zones)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _aws_errors
 from .._efs import plan as efs_plan
 from .._self import userdata
-from . import access, crew, plan, regions, successors, transformations
+from . import access, crew, elsewhere, plan, regions, successors, transformations
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -151,6 +151,8 @@ def pools(case: Case) -> list[str]:
     """No pool is left, by zone or by price."""
     if types(case) or zones(case) or subnets(case) or volume_zones(case):
         return []
+    if elsewhere.make(case.profile, case.facts)["move"]:
+        return []  # the launch goes where there are some
     known = plan.all_pools(case.profile, case.facts)
     if not known:
         return [f"capacity: {_no_pool(case)}"]
@@ -177,7 +179,8 @@ def _no_pool(case: Case) -> str:
         return (
             f"the volume {holders or 'wanted'} is in {pinned[0]}, where no pool can be used: {wanted} is offered in "
             f"{offered}, subnets are there in {usable or 'no zone that is allowed'}; allow this zone in capacity.zones "
-            "and capacity.subnet_ids, add an instance type, or move the volume by a snapshot"
+            "and capacity.subnet_ids, add an instance type, or move the volume by a snapshot: `ansible-playbook "
+            "volumes.yml -e do=move`, or recovery.move_volumes: true"
         )
     return (
         f"no pool: {wanted} is offered in {offered}, and the zones with a subnet are {usable or 'none'}; "
@@ -471,19 +474,29 @@ def _attached(case: Case) -> list[str]:
 def volume_zones(case: Case) -> list[str]:
     """Volumes in different zones, or in a zone that is not allowed. Source: EC2 error InvalidVolume.ZoneMismatch."""
     entries = [one for one in plan.wanted_volumes(case.profile, case.facts) if one["zone"]]
+    if elsewhere.target(case.profile, case.facts):
+        return []  # an earlier run was cut off before the volumes had followed its instances
     where = ", ".join(f"{one['name']} ({one['volume_id']}) in {one['zone']}" for one in entries)
     if len({one["zone"] for one in entries}) > 1:
         return [
             f"volumes: they are in different zones: {where}; an instance can use only volumes of its own zone: "
-            "move them into one zone by snapshots"
+            f"move them into one zone: {move_command(entries, '')}"
         ]
     allowed = case.capacity["zones"]
     if entries and allowed and entries[0]["zone"] not in allowed:
+        if plan.may_move(case.profile, case.facts):
+            return []
         return [
             f"volumes: {where}, which capacity.zones ({', '.join(allowed)}) does not allow; add the zone, "
-            "or move the volume by a snapshot"
+            f"or move the volume: {move_command(entries, allowed[0])}"
         ]
     return _other_zone(case, entries)
+
+
+def move_command(entries: list[Resource], zone: str) -> str:
+    """What to type to move volumes of the plan."""
+    ids = ",".join(one["volume_id"] for one in entries)
+    return f"ansible-playbook volumes.yml -e do=move -e volume={ids} -e zone={zone or 'ZONE'}"
 
 
 def _other_zone(case: Case, entries: list[Resource]) -> list[str]:

@@ -245,6 +245,9 @@ def self_recovery(checked: Checked) -> None:
     if not access["instance_profile"] and checked.ok("access", "instance_profile"):
         what = "it is missing, and with recovery.mode self instances attach their volumes themselves"
         checked.report(("access", "instance_profile"), what, "name a role with the policy of docs/self.md")
+    if recovery["move_volumes"] and checked.ok("recovery", "move_volumes"):
+        what = "with recovery.mode self no machine is there to move volumes"
+        checked.report(("recovery", "move_volumes"), what, "remove it, or use recovery.mode controller")
     _self_capacity(checked)
 
 

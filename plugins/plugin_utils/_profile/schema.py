@@ -669,6 +669,12 @@ RECOVERY = {
         maximum=31_536_000,
         unit="seconds",
     ),
+    "move_volumes": Key(
+        "bool",
+        "Where the zone of the volumes has no capacity for capacity.wait seconds, take them to another zone by "
+        "snapshots; the old ones are kept and cost until you delete them.",
+        False,
+    ),
     # Source: EC2 user guide, "EC2 instance rebalance recommendations": a signal of elevated risk, not a notice.
     "rebalance": Key(
         "text",

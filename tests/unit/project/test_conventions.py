@@ -31,7 +31,7 @@ RUNNERS = [
     path
     for path in ACTIONS
     if f"experiments.spot.{path.stem}" in path.read_text()
-    and re.search(r"_execute_module|_here\.ActionHere|action\.ec2_fleet import ActionModule", path.read_text())
+    and re.search(r"_execute_module|_here\.ActionHere|action(\.| import )ec2_fleet\b", path.read_text())
 ]
 OTHER_PLUGINS = sorted([*(ROOT / "plugins/filter").glob("*.py"), *(ROOT / "plugins/callback").glob("*.py")])
 KEYWORDS = {*Task.fattributes, *Block.fattributes}

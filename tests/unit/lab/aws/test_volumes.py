@@ -123,11 +123,125 @@ def test_snapshots(ec2: Any, volume: Any, machines: Any, app: Any, seen: Any) ->
     assert ("delete_snapshot", made["SnapshotId"]) in machines.calls
 
 
-def test_resize_reaches_the_machine(ec2: Any, volume: Any, machines: Any, seen: Any) -> None:
+def test_a_snapshot_has_progress_and_its_own_size(ec2: Any, volume: Any, machines: Any, app: Any, refused: Any) -> None:
+    """[API Snapshot] Progress, VolumeSize; [ERR] IncorrectState for a snapshot that is not complete"""
     disk = volume()
+    machines.hold = True
+    made = ec2.create_snapshot(VolumeId=disk)["SnapshotId"]
+    show = lambda: ec2.describe_snapshots(SnapshotIds=[made])["Snapshots"][0]  # noqa: E731
+    assert (show()["State"], show()["Progress"]) == ("pending", "0%")
+    app.cloud.snapshot_progress(made, 40)
+    assert show()["Progress"] == "40%"
+    with refused("IncorrectState"):
+        ec2.create_volume(AvailabilityZone="us-east-1b", SnapshotId=made)
+    app.cloud.snapshot_completed(made)
+    machines.hold = False
     ec2.modify_volume(VolumeId=disk, Size=9)
+    ec2.delete_volume(VolumeId=disk)
+    assert (show()["Progress"], show()["VolumeSize"]) == ("100%", 5)
+    with refused("InvalidParameterValue", text="smaller than snapshot"):
+        ec2.create_volume(AvailabilityZone="us-east-1b", SnapshotId=made, Size=4)
+
+
+def test_snapshots_in_quick_succession_are_refused(ec2: Any, volume: Any, machines: Any, refused: Any) -> None:
+    """[ERR] SnapshotCreationPerVolumeRateExceeded, ConcurrentSnapshotLimitExceeded"""
+    disk = volume()
+    machines.hold = True
+    first = ec2.create_snapshot(VolumeId=disk)["SnapshotId"]
+    with refused("SnapshotCreationPerVolumeRateExceeded"):
+        ec2.create_snapshot(VolumeId=disk)
+    ec2.delete_snapshot(SnapshotId=first)
+    assert ec2.create_snapshot(VolumeId=disk)
+
+
+def test_a_volume_of_a_snapshot_is_creating_until_it_has_the_data(
+    *, ec2: Any, placed: Any, volume: Any, machines: Any, app: Any, seen: Any, refused: Any
+) -> None:
+    """[API Volume] State; [ERR] IncorrectState"""
+    snapshot, one = ec2.create_snapshot(VolumeId=volume(Encrypted=True))["SnapshotId"], placed()
+    machines.hold = True
+    copy = volume(SnapshotId=snapshot)
+    assert (seen(copy)["State"], seen(copy)["Encrypted"]) == ("creating", True)
+    with refused("IncorrectState"):
+        ec2.attach_volume(VolumeId=copy, InstanceId=one, Device="/dev/sdf")
+    app.cloud.created(copy)
+    assert seen(copy)["State"] == "available"
+
+
+def test_a_key_that_may_not_be_used_is_found_out_later(
+    *, client: Any, ec2: Any, volume: Any, seen: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[API CreateVolume] KmsKeyId: "authenticates the KMS key asynchronously … eventually fails" """
+    good = client("kms").create_key()["KeyMetadata"]["KeyId"]
+    assert seen(volume(Encrypted=True, KmsKeyId=good))["State"] == "available"
+    assert seen(volume(Encrypted=True, KmsKeyId="alias/aws/ebs"))["State"] == "available"
+    later: list[Any] = []
+    monkeypatch.setattr("lab.aws.cloud.later", lambda _seconds, act, *args: later.append((act, args)))
+    bad = volume(Encrypted=True, KmsKeyId="alias/nobody")
+    assert seen(bad)["State"] == "creating"
+    for act, args in later:
+        act(*args)
+    assert bad not in [one["VolumeId"] for one in ec2.describe_volumes()["Volumes"]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Size": 70000},
+        {"VolumeType": "st1", "Size": 100},
+        {"Size": 5, "Iops": 3500},
+        {"Size": 100, "Iops": 90000},
+        {"Size": 100, "Throughput": 1000},
+        {"Size": 5, "Throughput": 100},
+    ],
+)
+def test_sizes_and_speeds_that_ebs_does_not_have(volume: Any, refused: Any, wrong: dict[str, Any]) -> None:
+    """[API CreateVolume] Size, Iops, Throughput"""
+    with refused("InvalidParameterValue"):
+        volume(**wrong)
+    volume(Size=100, Iops=4000, Throughput=1000)
+
+
+def test_modification(
+    *, ec2: Any, volume: Any, machines: Any, app: Any, seen: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[API ModifyVolume], [API VolumeModification]; [ERR] IncorrectModificationState"""
+    monkeypatch.setattr("lab.aws.modifications.OPTIMIZING", 3600)
+    disk = volume()
+    with refused("InvalidVolumeModification.NotFound"):
+        ec2.describe_volumes_modifications(VolumeIds=[disk])
+    machines.hold = True
+    made = ec2.modify_volume(VolumeId=disk, Size=9)["VolumeModification"]
+    assert (made["ModificationState"], made["OriginalSize"], made["TargetSize"]) == ("modifying", 5, 9)
     assert ("resize_volume", disk, "9") in machines.calls
-    assert seen(disk)["Size"] == 9
+    assert seen(disk)["Size"] == 5
+    app.cloud.resized(disk)
+    state = lambda: ec2.describe_volumes_modifications(VolumeIds=[disk])["VolumesModifications"][0]  # noqa: E731
+    assert (state()["ModificationState"], seen(disk)["Size"]) == ("optimizing", 9)
+    with refused("IncorrectModificationState"):
+        ec2.modify_volume(VolumeId=disk, Size=10)
+    monkeypatch.setattr("lab.aws.modifications.OPTIMIZING", 0)
+    assert (state()["ModificationState"], state()["Progress"]) == ("completed", 100)
+    with refused("InvalidParameterValue", text="smaller"):
+        ec2.modify_volume(VolumeId=disk, Size=8)
+    with refused("InvalidParameterValue"):
+        ec2.modify_volume(VolumeId=disk)
+
+
+def test_four_modifications_a_day(ec2: Any, volume: Any, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[API ModifyVolume]: four in 24 hours, the error says when the next one may come"""
+    monkeypatch.setattr("lab.aws.modifications.OPTIMIZING", 0)
+    disk = volume()
+    for size in range(6, 10):
+        ec2.modify_volume(VolumeId=disk, Size=size)
+    with refused("VolumeModificationRateExceeded", text="again at"):
+        ec2.modify_volume(VolumeId=disk, Size=10)
+
+
+def test_another_type_brings_its_own_speed(ec2: Any, volume: Any, seen: Any) -> None:
+    disk = volume(VolumeType="gp2", Size=100)
+    ec2.modify_volume(VolumeId=disk, VolumeType="gp3", Throughput=250)
+    assert (seen(disk)["VolumeType"], seen(disk)["Iops"], seen(disk)["Throughput"]) == ("gp3", 3000, 250)
 
 
 def test_deleted_volumes_leave_nothing(ec2: Any, volume: Any, machines: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from lab.machines import disks
@@ -74,6 +76,22 @@ def test_a_volume_from_a_snapshot_of_nothing_is_empty(tmp_path):
     store = Disks(tmp_path)
     store.snapshot("vol-never-attached", "snap-1")
     assert store.create("vol-2", 1, "snap-1").stat().st_blocks == 0
+
+
+def test_copy_keeps_holes_and_tells_how_far_it_is(tmp_path):
+    told = []
+    source = tmp_path / "source.img"
+    with open(source, "wb") as handle:
+        handle.truncate(GIB)
+        for offset in (0, GIB // 2, GIB - 4096):
+            os.pwrite(handle.fileno(), b"data" * 1024, offset)
+    target = tmp_path / "target.img"
+    disks.sparse_copy(source, target, told.append)
+    assert target.stat().st_size == GIB and target.stat().st_blocks < 1024
+    with open(target, "rb") as handle:
+        for offset in (0, GIB // 2, GIB - 4096):
+            assert os.pread(handle.fileno(), 4096, offset) == b"data" * 1024
+    assert told == sorted(told) and told[-1] == 100 and 49 <= told[-2] <= 51
 
 
 def test_delete_is_idempotent(tmp_path, monkeypatch):

@@ -96,6 +96,12 @@ class Ec2:
         self._call("DetachVolume")
         self.volumes[VolumeId].update(State="available", Attachments=[])
 
+    def delete_tags(self, Resources: list[str], Tags: list[dict[str, str]]) -> None:
+        self._call("DeleteTags")
+        for volume_id in Resources:
+            kept = [tag for tag in self.volumes[volume_id]["Tags"] if {"Key": tag["Key"]} not in Tags]
+            self.volumes[volume_id]["Tags"] = kept
+
     def delete_volume(self, VolumeId: str) -> None:
         self._call("DeleteVolume")
         del self.volumes[VolumeId]
@@ -189,6 +195,18 @@ def test_volume_of_an_earlier_launch_is_attached(ec2: Ec2) -> None:
     kept = ec2.add()
     found = run(ec2)["volumes"][0]
     assert (found["volume_id"], found["created"], found["attached"]) == (kept, False, True)
+
+
+def test_a_volume_that_was_to_be_moved_forgets_its_snapshot_before_it_is_written_to(ec2: Ec2) -> None:
+    kept = ec2.add()
+    run(ec2)
+    assert "DeleteTags" not in ec2.log, "one call more only where it is needed"
+    ec2.detach_volume(kept)
+    ec2.volumes[kept]["Tags"].append({"Key": "spot:moving", "Value": "snap-1"})
+    ec2.log.clear()
+    assert run(ec2)["volumes"][0]["attached"]
+    assert ec2.log.index("DeleteTags") < ec2.log.index("AttachVolume")
+    assert "spot:moving" not in [tag["Key"] for tag in ec2.volumes[kept]["Tags"]]
 
 
 def test_volume_by_id_is_neither_made_nor_tagged(ec2: Ec2) -> None:

@@ -200,6 +200,17 @@ def test_volume_by_tag_fixes_the_zone(aws: Aws, plan: Any) -> None:  # noqa: F81
     assert [one["volume_id"] for one in done.volumes] == [volume]
 
 
+def test_volumes_may_follow_the_instances(aws: Aws, plan: Any) -> None:  # noqa: F811
+    made = aws.volume("us-east-1b")
+    wish = {"volumes": [volume_of_profile()], "recovery": {"move_volumes": True}}
+    before = plan(**wish)
+    assert before.zone == "us-east-1b" and before.elsewhere["move"] and before.elsewhere["volume_ids"] == [made]
+    assert "us-east-1a" in before.elsewhere["zones"] and "us-east-1b" not in before.elsewhere["zones"]
+    aws.instance("us-east-1c")
+    after = plan(**wish)
+    assert (after.rc, after.zone, after.elsewhere["zone"]) == (0, "us-east-1c", "us-east-1c"), after.msg
+
+
 def test_all_problems_in_one_error(aws: Aws, plan: Any) -> None:  # noqa: F811
     elsewhere = aws.ec2.create_volume(Size=1, AvailabilityZone="us-east-1a", VolumeType="gp3")["VolumeId"]
     other = aws.ec2.run_instances(

@@ -53,6 +53,7 @@ PROFILE: Resource = {
         "mode": "controller",
         "max_generations": 20,
         "deadline": None,
+        "move_volumes": False,
         "rebalance": "ignore",
         "notice_period": 5,
         "webhook": None,

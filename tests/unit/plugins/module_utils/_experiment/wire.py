@@ -17,6 +17,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from lab.aws.app import App, create_app
 from lab.aws.config import ACCESS_KEY, SECRET_KEY, Config
 from lab.aws.machines import NullMachines
+from lab.aws.world import Fault
 
 REGION = "us-east-1"
 DEBIAN = "/aws/service/debian/release/12/latest/amd64"
@@ -60,6 +61,10 @@ class Aws:
     def interrupt(self, instance_id: str) -> None:
         """AWS takes an instance without a notice."""
         self.control("interrupt", instance_id=instance_id, notice=None)
+
+    def fail(self, action: str, code: str = "OperationNotPermitted", after: bool = False, skip: int = 0) -> None:
+        """Let one call fail after `skip` good ones, before or after its work is done."""
+        self.app.world.faults.append(Fault(action, code, after=after, skip=skip))
 
     def tag_specification(self, kind: str, **more: str) -> list[dict[str, Any]]:
         """``TagSpecifications`` of a resource of the experiment ``lab``."""

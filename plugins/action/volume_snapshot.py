@@ -1,0 +1,20 @@
+# Copyright: (c) 2026, the experiments.spot authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+"""Runs the module volume_snapshot and shows what happens meanwhile; documentation in modules/volume_snapshot.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.experiments.spot.plugins.action import ec2_fleet
+
+
+class ActionModule(ec2_fleet.ActionModule):
+    """Runs the module and, when it runs on the controller, shows its progress."""
+
+    NAME = "experiments.spot.volume_snapshot"
+    work = None  # it may take hours, in a process of its own
+
+    def _label(self, args: dict[str, Any]) -> str:
+        return f"[{args.get('volume') or args.get('snapshot')}] "
