@@ -57,7 +57,7 @@ class Facts:
     """Those of the experiment, with the errors that they met."""
     launch_templates: list[Resource] = field(default_factory=list)
     """Each with its default version's data under ``Data``."""
-    elsewhere: Home = field(default_factory=lambda: Home(""))
+    other_regions: Home = field(default_factory=lambda: Home(""))
     """What the experiment had in other regions that it may use."""
     key_file: KeyFile | None = None
     results_bucket: Resource | None = None

@@ -69,7 +69,7 @@ def recovery_decision(profile: Profile, facts: Facts, now: datetime | None = Non
         max_generations=wanted["max_generations"],
         deadline=wanted["deadline"],
     )
-    other = facts.elsewhere
+    other = facts.other_regions
     seen = recovery.Seen(
         [*facts.instances, *other.instances],
         [*facts.spot_requests, *other.requests],
@@ -100,8 +100,8 @@ def keeping_fleets(facts: Facts) -> list[Resource]:
 
 
 def _generation(profile: Profile, facts: Facts) -> int:
-    instances = [*facts.instances, *facts.elsewhere.instances]
-    requests = [*facts.spot_requests, *facts.elsewhere.requests]
+    instances = [*facts.instances, *facts.other_regions.instances]
+    requests = [*facts.spot_requests, *facts.other_regions.requests]
     return crew.generation(instances, requests, facts.own_volumes, profile["capacity"]["count"])
 
 

@@ -166,7 +166,7 @@ def _one(clients: Clients, profile: Profile, experiment: str, params: Resource) 
         found = problems.find(problems.Case(profile, experiment, facts))
     if found:
         raise ProblemsFound(experiment, found)
-    made = plan.make(profile, experiment, facts, params["caller_cidr"], params["tags"])
+    made = _plan(problems.Case(profile, experiment, facts), params)
     pools = {clients.region: made["pools"]}
     return {**made, **_regions(clients.region, pools), "elsewhere": elsewhere.make(profile, facts)}
 
@@ -187,7 +187,7 @@ def _place(
     here = regions.profile_in(profile, clients.region)
     kept = reads.Kept(clients.whose() if params["cache"] else None, os.environ, take=take)
     facts = _facts(clients, here, experiment, params, kept)
-    facts.elsewhere = regions.past(homes.values(), clients.region)
+    facts.other_regions = regions.past(homes.values(), clients.region)
     missing = problems.not_offered(here["capacity"]["instance_types"], facts.offered)
     offered = [name for name in here["capacity"]["instance_types"] if name not in missing]
     if offered:
@@ -207,7 +207,7 @@ def _choose(experiment: str, profile: Profile, seen: Seen, params: Resource) -> 
     ranked = regions.rank({name: place.pools for name, place in usable.items()}) or list(usable)
     pools = {name: usable[name].pools for name in ranked}
     best = usable[ranked[0]].case
-    made = plan.make(best.profile, experiment, best.facts, params["caller_cidr"], params["tags"])
+    made = _plan(best, params)
     left_out = [f"{name} is left out: {line}" for name, place in seen.places.items() for line in place.lines]
     return {
         **made,
@@ -217,6 +217,11 @@ def _choose(experiment: str, profile: Profile, seen: Seen, params: Resource) -> 
         "left_out": [*seen.closed.values(), *left_out],
         "abandoned_regions": regions.abandoned(seen.homes.values(), ranked[0]),
     }
+
+
+def _plan(case: problems.Case, params: Resource) -> Resource:
+    made = plan.make(case.profile, case.experiment, case.facts, params["caller_cidr"], params["tags"])
+    return {**made, "elsewhere": elsewhere.make(case.profile, case.facts)}
 
 
 def _regions(region: str, pools: dict[str, list[Resource]]) -> Resource:

@@ -107,7 +107,7 @@ def moved(**more: Any) -> Any:
     ended = {"StateReason": {"Code": "Server.SpotInstanceTermination"}}
     rank = {"Tags": tags(experiment="lab", generation="2", rank="0")}
     gone = instance("i-2", "terminated", 2, "us-west-2a", **ended, **rank)
-    return facts(elsewhere=Home("", [gone], [], [], [{"LaunchTemplateName": "spot-lab-1"}]), **more)
+    return facts(other_regions=Home("", [gone], [], [], [{"LaunchTemplateName": "spot-lab-1"}]), **more)
 
 
 def test_the_generation_is_the_next_one_in_another_region() -> None:
