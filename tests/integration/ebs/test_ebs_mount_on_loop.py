@@ -153,20 +153,6 @@ def raw_at(offset: int) -> Callable[[str], None]:
     return write
 
 
-def luks(device: str) -> None:
-    sh(
-        "cryptsetup",
-        "luksFormat",
-        "-q",
-        "--pbkdf-force-iterations",
-        "1000",
-        "--pbkdf",
-        "pbkdf2",
-        device,
-        stdin="secret",
-    )
-
-
 def ext4(device: str) -> None:
     sh("mkfs.ext4", "-q", device)
 
@@ -198,6 +184,8 @@ def lvm_label() -> bytes:
     return struct.pack("<8sQI", b"LABELONE", 1, ~zlib.crc32(body, ~0xF597A6CF & 0xFFFFFFFF) & 0xFFFFFFFF) + body
 
 
+# Source: LUKS1 On-Disk Format Specification, "the PHDR layout".
+LUKS_HEADER = struct.pack(">6sH32s32s32s", b"LUKS\xba\xbe", 1, b"aes", b"xts-plain64", b"sha256").ljust(592, b"\0")
 # A member of an md array, metadata 1.2. Source: Linux, include/uapi/linux/raid/md_p.h (magic, major version, super_offset).
 MD_MEMBER = struct.pack("<II", 0xA92B4EFC, 1).ljust(144, b"\0") + struct.pack("<Q", 8)
 
@@ -207,7 +195,7 @@ MD_MEMBER = struct.pack("<II", 0xA92B4EFC, 1).ljust(144, b"\0") + struct.pack("<
     [
         ("mbr", mbr, "sfdisk", "partition table (dos)"),
         ("gpt", gpt, "sfdisk", "partition table (gpt)"),
-        ("luks", luks, "cryptsetup", "found crypto_LUKS"),
+        ("luks", bytes_at((0, LUKS_HEADER)), "sh", "found crypto_LUKS"),
         ("swap", swap, "mkswap", "found swap"),
         ("btrfs", btrfs, "mkfs.btrfs", "has btrfs, wanted is ext4"),
         ("lvm", bytes_at((512, lvm_label())), "sh", "found LVM2_member"),
