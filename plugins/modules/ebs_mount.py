@@ -32,7 +32,8 @@ options:
     type: str
   mount_point:
     description:
-      - Absolute path of the directory, made when missing. Required for O(state=mounted).
+      - Absolute path of the directory, made when missing; one that holds something is an error, since that would be
+        hidden. Required for O(state=mounted).
       - Without it the other states go where the volume is mounted, or where C(/etc/fstab) would mount it.
     type: path
   fs_type:
@@ -73,7 +74,8 @@ options:
     default: 60
   state:
     description:
-      - V(mounted) as described. V(unmounted) unmounts and keeps C(/etc/fstab).
+      - V(mounted) as described. V(unmounted) unmounts and keeps C(/etc/fstab); where that cannot be, the error names
+        the processes and containers that use the file system.
       - V(absent) unmounts, removes the entry of C(/etc/fstab) and the empty directory. The data stays on the volume.
     type: str
     choices: [mounted, unmounted, absent]
@@ -149,17 +151,20 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._ebs import fstab
-from ansible_collections.experiments.spot.plugins.module_utils._ebs.find import Found, find_device
+from ansible_collections.experiments.spot.plugins.module_utils._ebs.find import Found, find_device, serials_seen
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import (
     Plan,
     Wanted,
+    absence,
     check_mount_point,
     known_mount_point,
+    mount_failure,
     owner_differs,
     plan_mounted,
     plan_unmounted,
     predict,
     state_of,
+    unmount_failure,
 )
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import Probe, probe_device, probe_place
 from ansible_collections.experiments.spot.plugins.module_utils._files import (
@@ -169,6 +174,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._files import (
     user_number,
     write_text,
 )
+from ansible_collections.experiments.spot.plugins.module_utils._notice import system
 
 FSTAB = "/etc/fstab"
 # Says that a mkfs of this machine was under way: what it left behind is not somebody's data.
@@ -225,16 +231,6 @@ def mkfs_argv(wanted: Wanted, device: str, interrupted: bool) -> list[str]:
     return [*argv, *(["-f"] if interrupted and wanted.fs_type == "xfs" else []), device]
 
 
-def mount_failure(stderr: str) -> str:
-    """The reason of mount or umount, with what to do about the usual ones."""
-    text = " ".join(stderr.split())
-    if "busy" in text:
-        text += "; a process or a container still uses it: stop the job first (fuser -vm shows who)"
-    if "bad superblock" in text or "Structure needs cleaning" in text:
-        text += "; look at dmesg: a damaged file system needs fsck, an xfs copied by snapshot needs options: nouuid"
-    return text
-
-
 class Volume:
     """The effects: each step of a plan is a small method of the same name."""
 
@@ -257,7 +253,7 @@ class Volume:
         """Run a command that must succeed."""
         rc, _out, err = self.run(argv)
         if rc:
-            raise StepError(f"{what}: {mount_failure(err) or f'{argv[0]} ended with {rc}'}")
+            raise StepError(f"{what}: {' '.join(err.split()) or f'{argv[0]} ended with {rc}'}")
 
     def step_format(self) -> None:
         """Make the file system; the mark tells the next run that an unfinished one is ours."""
@@ -280,8 +276,12 @@ class Volume:
     def step_mount(self) -> None:
         """Mount by device: the links by UUID may come later."""
         options = fstab.runtime_options(fstab.mount_options(self.wanted.options))
-        argv = ["mount", "-t", self.wanted.fs_type, "-o", options, self.device, self.wanted.mount_point]
-        self.do(argv, f"{self.wanted.volume_id} was not mounted at {self.wanted.mount_point}")
+        rc, _out, err = self.run(
+            ["mount", "-t", self.wanted.fs_type, "-o", options, self.device, self.wanted.mount_point]
+        )
+        if rc:
+            why = mount_failure(err, self.device, self.wanted.fs_type)
+            raise StepError(f"{self.wanted.volume_id} was not mounted at {self.wanted.mount_point}: {why}")
 
     def step_remount(self) -> None:
         """Apply changed options."""
@@ -311,7 +311,12 @@ class Volume:
 
     def step_unmount(self) -> None:
         """Unmount; never lazily: data that is not written yet would be lost by a detach."""
-        self.do(["umount", self.wanted.mount_point], f"{self.wanted.mount_point} was not unmounted")
+        point = self.wanted.mount_point
+        mount = system.mount_at(point)
+        rc, _out, err = self.run(["umount", point])
+        if rc:
+            holders = [str(one) for one in system.holders(mount.device, [])] if mount else []
+            raise StepError(f"{point} was not unmounted: {unmount_failure(err, holders)}")
 
     def step_rmdir(self) -> None:
         """Remove the mount point unless something lies in it."""
@@ -355,12 +360,7 @@ def not_there(module: AnsibleModule, volume: Volume) -> Plan:
             steps=["mount", "fstab"],
             warnings=[f"{volume.wanted.volume_id} is not attached yet; assumed that it will be"],
         )
-    return Plan(
-        errors=[
-            f"{volume.wanted.volume_id}: no device with this id appeared within {module.params['timeout']} s;"
-            " check that the volume is attached to this instance (aws ec2 describe-volumes) and its state is in-use"
-        ]
-    )
+    return Plan(errors=[absence(volume.wanted.volume_id, module.params["timeout"], serials_seen())])
 
 
 def find(module: AnsibleModule) -> Found | None:

@@ -80,6 +80,16 @@ def find_device(volume_id: str, hint: str | None = None, root: str = "/") -> Fou
     return _find_by_hint(hint, root)
 
 
+def serials_seen(root: str = "/") -> dict[str, str]:
+    """Serial of each EBS volume that shows as an NVMe device, with the device's name."""
+    found = {}
+    for path in sorted(glob.glob(os.path.join(root, "sys/block/nvme*/device/serial"))):
+        serial = read_line(path) or ""
+        if serial.startswith("vol"):
+            found[serial] = os.path.join("/dev", path.split(os.sep)[-3])
+    return found
+
+
 def _find_by_hint(hint: str | None, root: str) -> Found | None:
     """The device of that name, unless it has a serial: then it is known to be another volume."""
     for name in hint_names(hint):

@@ -166,6 +166,12 @@ def place_errors(wanted: Wanted, probe: Probe, place: Place) -> list[str]:
         ]
     if place.exists and not place.is_dir:
         return [f"mount_point {wanted.mount_point} is not a directory"]
+    if place.entries and not place.mounted:
+        what = "1 entry" if place.entries == 1 else f"{place.entries} entries"
+        return [
+            f"mount_point {wanted.mount_point} is not empty: {what} on the disk below it would be hidden while"
+            f" {wanted.volume_id} is mounted there; move them away, or choose another mount_point"
+        ]
     return []
 
 
@@ -199,22 +205,14 @@ def plan_mounted(wanted: Wanted, probe: Probe, place: Place, fstab_text: str, in
         ("owner", owner_differs(wanted, place) if mounted else "ro" not in wanted.options.split(",")),
     )
     plan = Plan(steps=[name for name, needed in steps if needed], fstab_text=text, uuid=uuid)
-    plan.warnings = _warnings(wanted, probe, place, mounted)
+    plan.warnings = _warnings(wanted, probe)
     return plan
 
 
-def _warnings(wanted: Wanted, probe: Probe, place: Place, mounted: bool) -> list[str]:
-    warnings = []
-    if place.entries and not mounted:
-        warnings.append(
-            f"mount_point {wanted.mount_point} holds {place.entries} entries on the root disk; they are hidden while"
-            f" {wanted.volume_id} is mounted there"
-        )
-    if wanted.size_gib is not None and probe.size_bytes < wanted.size_gib * GIB:
-        warnings.append(
-            f"{wanted.volume_id} has {probe.size_bytes / GIB:g} GiB, less than the {wanted.size_gib} GiB wanted"
-        )
-    return warnings
+def _warnings(wanted: Wanted, probe: Probe) -> list[str]:
+    if wanted.size_gib is None or probe.size_bytes >= wanted.size_gib * GIB:
+        return []
+    return [f"{wanted.volume_id} has {probe.size_bytes / GIB:g} GiB, less than the {wanted.size_gib} GiB wanted"]
 
 
 def known_mount_point(probe: Probe | None, fstab_text: str) -> str:
@@ -245,6 +243,60 @@ def plan_unmounted(wanted: Wanted, probe: Probe | None, place: Place, fstab_text
     steps = (("unmount", place.mounted is not None), ("fstab", text != fstab_text), ("rmdir", absent and place.is_dir))
     names = [name for name, needed in steps if needed and not (name == "rmdir" and place.entries)]
     return Plan(steps=names, fstab_text=text)
+
+
+# What checks a file system, and repairs it where the user wants that. Source: e2fsck(8), xfs_repair(8).
+CHECKS = {"ext4": "e2fsck -f {device}", "xfs": "xfs_repair {device}"}
+DAMAGED = ("bad superblock", "structure needs cleaning", "can't read superblock", "bad message")
+
+
+def mount_failure(said: str, device: str, fs_type: str) -> str:
+    """Why a mount failed, with what to do about the usual reasons.
+
+    Args:
+        said: what mount(8) wrote.
+        device: the device that was to be mounted.
+        fs_type: its file system.
+    """
+    text = " ".join(said.split())
+    if any(sign in text.lower() for sign in DAMAGED):
+        check = CHECKS[fs_type].format(device=device)
+        text += (
+            f"; the file system looks damaged and nothing was repaired: take a snapshot, then run {check} on the"
+            " instance (dmesg tells more)"
+        )
+        if fs_type == "xfs":
+            text += "; a copy of a mounted volume's xfs needs options: nouuid"
+    return text
+
+
+def unmount_failure(said: str, holders: list[str]) -> str:
+    """Why an unmount failed, and who keeps the file system busy.
+
+    Args:
+        said: what umount(8) wrote.
+        holders: processes that use it, in words.
+    """
+    text = " ".join(said.split())
+    if holders:
+        more = f" and {len(holders) - 5} more" if len(holders) > 5 else ""
+        return f"{text}; it is used by {', '.join(holders[:5])}{more}: end that first, nothing was detached"
+    return f"{text}; something still uses it: stop the job first" if "busy" in text else text
+
+
+def absence(volume_id: str, timeout: float, seen: dict[str, str]) -> str:
+    """What to say when the device of a volume does not appear.
+
+    Args:
+        volume_id: the volume.
+        timeout: seconds that were waited.
+        seen: serial of each NVMe device -> its name.
+    """
+    known = ", ".join(f"{name} ({serial})" for serial, name in sorted(seen.items(), key=lambda one: one[1]))
+    return (
+        f"{volume_id}: no device with this id appeared within {timeout:g} s; check that the volume is attached to this"
+        f" instance (aws ec2 describe-volumes) and its state is in-use. EBS devices seen: {known or 'none'}"
+    )
 
 
 def state_of(probe: Probe | None, place: Place, fstab_text: str) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import subprocess
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -151,20 +153,6 @@ def raw_at(offset: int) -> Callable[[str], None]:
     return write
 
 
-def luks(device: str) -> None:
-    sh(
-        "cryptsetup",
-        "luksFormat",
-        "-q",
-        "--pbkdf-force-iterations",
-        "1000",
-        "--pbkdf",
-        "pbkdf2",
-        device,
-        stdin="secret",
-    )
-
-
 def ext4(device: str) -> None:
     sh("mkfs.ext4", "-q", device)
 
@@ -173,13 +161,45 @@ def swap(device: str) -> None:
     sh("mkswap", device)
 
 
+def btrfs(device: str) -> None:
+    sh("mkfs.btrfs", "-q", device)
+
+
+def bytes_at(*pieces: tuple[int, bytes]) -> Callable[[str], None]:
+    """Signatures whose tools need modules of the kernel."""
+
+    def write(device: str) -> None:
+        with open(device, "r+b") as stream:
+            for offset, piece in pieces:
+                stream.seek(offset)
+                stream.write(piece)
+
+    return write
+
+
+def lvm_label() -> bytes:
+    """A label of LVM2 in its sector. Source: LVM2, lib/format_text/layout.h and lib/misc/crc.c."""
+    body = struct.pack("<I8s", 32, b"LVM2 001") + b"Y" * 32
+    body += bytes(512 - 20 - len(body))
+    return struct.pack("<8sQI", b"LABELONE", 1, ~zlib.crc32(body, ~0xF597A6CF & 0xFFFFFFFF) & 0xFFFFFFFF) + body
+
+
+# Source: LUKS1 On-Disk Format Specification, "the PHDR layout".
+LUKS_HEADER = struct.pack(">6sH32s32s32s", b"LUKS\xba\xbe", 1, b"aes", b"xts-plain64", b"sha256").ljust(592, b"\0")
+# A member of an md array, metadata 1.2. Source: Linux, include/uapi/linux/raid/md_p.h (magic, major version, super_offset).
+MD_MEMBER = struct.pack("<II", 0xA92B4EFC, 1).ljust(144, b"\0") + struct.pack("<Q", 8)
+
+
 @pytest.mark.parametrize(
     ("name", "write", "needs", "expected"),
     [
         ("mbr", mbr, "sfdisk", "partition table (dos)"),
         ("gpt", gpt, "sfdisk", "partition table (gpt)"),
-        ("luks", luks, "cryptsetup", "found crypto_LUKS"),
+        ("luks", bytes_at((0, LUKS_HEADER)), "sh", "found crypto_LUKS"),
         ("swap", swap, "mkswap", "found swap"),
+        ("btrfs", btrfs, "mkfs.btrfs", "has btrfs, wanted is ext4"),
+        ("lvm", bytes_at((512, lvm_label())), "sh", "found LVM2_member"),
+        ("md", bytes_at((4096, MD_MEMBER)), "sh", "found linux_raid_member"),
         ("raw at 5000", raw_at(5000), "sh", "at offset 5000"),
         ("raw at 10 MiB", raw_at(10 * 1024**2), "sh", "at offset 10485760"),
         ("raw at the end", raw_at(GIB - 512), "sh", "at offset"),
@@ -238,11 +258,24 @@ def test_device_mounted_elsewhere(disk: Disk) -> None:
         disk.run()
 
 
-def test_hidden_content_is_a_warning(disk: Disk) -> None:
+def test_a_mount_point_that_holds_something_is_refused(disk: Disk) -> None:
     os.mkdir(disk.place)
     Path(disk.place, "old").write_text("x")
-    disk.run()
-    assert "holds 1 entries" in disk.last.warnings[0]
+    assert "is not empty: 1 entry" in disk.refuses()
+    assert Path(disk.place, "old").exists() and disk.place.split("/")[-1] not in sh("findmnt", "-rno", "TARGET")
+
+
+@pytest.mark.parametrize(("fs_type", "check"), [("ext4", "e2fsck -f"), ("xfs", "xfs_repair")])
+def test_a_damaged_file_system_is_named_and_not_repaired(disk: Disk, fs_type: str, check: str) -> None:
+    if not shutil.which(f"mkfs.{fs_type}"):
+        pytest.skip(f"no mkfs.{fs_type}")
+    sh(f"mkfs.{fs_type}", "-q", disk.device)
+    with open(disk.device, "r+b") as stream:
+        # The superblock stays, what it refers to goes: the group descriptors of ext4, the first headers of xfs.
+        stream.seek(4096 if fs_type == "ext4" else 512)
+        stream.write(b"\xff" * 64 * 1024)
+    with pytest.raises(ebs_mount.StepError, match=rf"nothing was repaired.*{check} {disk.device}"):
+        disk.run(fs_type=fs_type)
 
 
 @pytest.mark.parametrize("fs_type", ["ext4", "xfs"])
@@ -264,8 +297,12 @@ def test_grown_volume_grows_its_file_system(disk: Disk, fs_type: str) -> None:
 
 def test_busy_unmount_is_refused_with_advice(disk: Disk) -> None:
     disk.run()
-    with open(Path(disk.place, "open"), "w"), pytest.raises(ebs_mount.StepError, match="stop the job first"):
-        disk.run(state="unmounted")
+    with subprocess.Popen(["sleep", "60"], cwd=disk.place) as user:
+        try:
+            with pytest.raises(ebs_mount.StepError, match=rf"sleep \(pid {user.pid}, cwd .*nothing was detached"):
+                disk.run(state="unmounted")
+        finally:
+            user.kill()
     assert disk.run(state="unmounted", mount_point=None)["steps"] == ["unmount"]
     assert not disk.run(state="unmounted", mount_point=None)["changed"]
     assert disk.run(state="absent", mount_point=None, check_mode=True)["steps"] == ["fstab", "rmdir"]

@@ -144,18 +144,6 @@ def test_missing_mkfs_says_what_to_install_and_leaves_no_mark(machine: Path) -> 
     assert os.listdir(machine / "marks") == []
 
 
-@pytest.mark.parametrize(
-    ("stderr", "expected"),
-    [
-        ("umount: /mnt: target is busy.", "stop the job first"),
-        ("mount: wrong fs type, bad option, bad superblock on /dev/x", "dmesg"),
-        ("mount: something\n  else", "mount: something else"),
-    ],
-)
-def test_reasons_of_mount(stderr: str, expected: str) -> None:
-    assert expected in ebs_mount.mount_failure(stderr) and "\n" not in ebs_mount.mount_failure(stderr)
-
-
 def test_fstab_keeps_its_permissions(machine: Path) -> None:
     fstab = machine / "fstab"
     fstab.write_text("old\n")

@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.experiments.spot.plugins.module_utils._ebs import plan as planning
-from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import Wanted, plan_mounted, plan_unmounted
+from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import (
+    Wanted,
+    absence,
+    mount_failure,
+    plan_mounted,
+    plan_unmounted,
+    unmount_failure,
+)
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import Mount, Place, Probe
 
 GIB = 1024**3
@@ -126,6 +133,8 @@ def test_conflicts_of_places() -> None:
     assert not plan_mounted(WANTED, both, HERE, FSTAB).errors
     file = replace(DIRECTORY, is_dir=False)
     assert "is not a directory" in plan_mounted(WANTED, EXT4, file, "").errors[0]
+    full = replace(DIRECTORY, entries=3)
+    assert "is not empty: 3 entries on the disk below it" in plan_mounted(WANTED, EXT4, full, "").errors[0]
 
 
 def test_two_mistakes_are_told_together() -> None:
@@ -133,8 +142,8 @@ def test_two_mistakes_are_told_together() -> None:
 
 
 def test_warnings() -> None:
-    plan = plan_mounted(replace(WANTED, size_gib=9), EXT4, replace(DIRECTORY, entries=3), "")
-    assert "holds 3 entries" in plan.warnings[0] and "less than the 9 GiB" in plan.warnings[1]
+    plan = plan_mounted(replace(WANTED, size_gib=9), EXT4, DIRECTORY, "")
+    assert len(plan.warnings) == 1 and "less than the 9 GiB" in plan.warnings[0]
     assert plan_mounted(WANTED, MOUNTED, HERE, FSTAB).warnings == []
 
 
@@ -183,3 +192,25 @@ def test_prediction_is_the_state_after_the_steps() -> None:
     assert (after["uid"], after["gid"], after["mode"]) == (1000, 1000, "0755") and "UUID=new" in after["fstab"]
     before = planning.state_of(MOUNTED, HERE, FSTAB)
     assert planning.predict(before, WANTED, plan_mounted(WANTED, MOUNTED, HERE, FSTAB)) == before
+
+
+def test_a_damaged_file_system_is_named_with_the_command_that_checks_it() -> None:
+    said = "mount: /mnt: wrong fs type, bad option, bad superblock on /dev/nvme1n1."
+    assert "e2fsck -f /dev/nvme1n1" in mount_failure(said, "/dev/nvme1n1", "ext4")
+    assert "xfs_repair /dev/nvme1n1" in mount_failure("Structure needs cleaning.", "/dev/nvme1n1", "xfs")
+    assert mount_failure("mount:  unknown\noption", "/dev/nvme1n1", "ext4") == "mount: unknown option"
+
+
+def test_who_keeps_a_mount_busy_is_named() -> None:
+    said = "umount: /mnt: target is busy."
+    told = unmount_failure(said, [f"python3 (pid {pid}, cwd /mnt)" for pid in range(7)])
+    assert "used by python3 (pid 0, cwd /mnt)" in told and "and 2 more" in told and "nothing was detached" in told
+    assert "stop the job first" in unmount_failure(said, [])
+    assert unmount_failure("umount: no permission", []) == "umount: no permission"
+
+
+def test_a_device_that_does_not_appear_tells_those_that_are_there() -> None:
+    seen = {"vol0bb": "/dev/nvme2n1", "vol0aa": "/dev/nvme1n1"}
+    told = absence("vol-0cc", 60, seen)
+    assert "within 60 s" in told and told.endswith("seen: /dev/nvme1n1 (vol0aa), /dev/nvme2n1 (vol0bb)")
+    assert absence("vol-0cc", 60, {}).endswith("seen: none")
