@@ -144,6 +144,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._ebs import fstab, probe
+from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import unmount_failure
 from ansible_collections.experiments.spot.plugins.module_utils._efs import mount as plans
 from ansible_collections.experiments.spot.plugins.module_utils._efs.mount import Machine, Plan, Wanted
 from ansible_collections.experiments.spot.plugins.module_utils._files import (
@@ -153,6 +154,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._files import (
     user_number,
     write_text,
 )
+from ansible_collections.experiments.spot.plugins.module_utils._notice import system
 
 FSTAB = "/etc/fstab"
 LOCK = "/run/experiments-spot-ebs.lock"  # that of ebs_mount: both edit fstab
@@ -309,9 +311,9 @@ class Effects:
         except subprocess.TimeoutExpired as error:
             raise StepError(plans.silent(self.wanted, self.wanted.timeout)) from error
         if done.returncode and "not mounted" not in done.stderr:
-            text = " ".join(done.stderr.split())
-            busy = "; a process or a container still uses it: stop the job first (fuser -vm shows who)"
-            raise StepError(f"{mount_point} was not unmounted: {text}{busy if 'busy' in text else ''}")
+            mount = system.mount_at(mount_point)
+            holders = [str(one) for one in system.holders(mount.device, [])] if mount else []
+            raise StepError(f"{mount_point} was not unmounted: {unmount_failure(done.stderr, holders)}")
 
     def step_rmdir(self) -> None:
         """Remove the mount point unless something lies in it."""
