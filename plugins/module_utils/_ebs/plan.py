@@ -280,7 +280,7 @@ def unmount_failure(said: str, holders: list[str]) -> str:
     text = " ".join(said.split())
     if holders:
         more = f" and {len(holders) - 5} more" if len(holders) > 5 else ""
-        return f"{text}; it is used by {', '.join(holders[:5])}{more}: end that first, nothing was detached"
+        return f"{text}; it is used by {', '.join(holders[:5])}{more}: end that first, it stays mounted"
     return f"{text}; something still uses it: stop the job first" if "busy" in text else text
 
 

@@ -299,7 +299,7 @@ def test_busy_unmount_is_refused_with_advice(disk: Disk) -> None:
     disk.run()
     with subprocess.Popen(["sleep", "60"], cwd=disk.place) as user:
         try:
-            with pytest.raises(ebs_mount.StepError, match=rf"sleep \(pid {user.pid}, cwd .*nothing was detached"):
+            with pytest.raises(ebs_mount.StepError, match=rf"sleep \(pid {user.pid}, cwd .*it stays mounted"):
                 disk.run(state="unmounted")
         finally:
             user.kill()

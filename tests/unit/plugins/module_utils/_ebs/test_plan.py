@@ -204,7 +204,7 @@ def test_a_damaged_file_system_is_named_with_the_command_that_checks_it() -> Non
 def test_who_keeps_a_mount_busy_is_named() -> None:
     said = "umount: /mnt: target is busy."
     told = unmount_failure(said, [f"python3 (pid {pid}, cwd /mnt)" for pid in range(7)])
-    assert "used by python3 (pid 0, cwd /mnt)" in told and "and 2 more" in told and "nothing was detached" in told
+    assert "used by python3 (pid 0, cwd /mnt)" in told and "and 2 more" in told and "it stays mounted" in told
     assert "stop the job first" in unmount_failure(said, [])
     assert unmount_failure("umount: no permission", []) == "umount: no permission"
 
