@@ -45,6 +45,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, cast
 
+from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import duration
@@ -53,6 +54,10 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._text import tabl
 COLLECTION = "experiments.spot."
 JOB_WAIT = f"{COLLECTION}job_wait"
 KEEPS_GOING = f"{COLLECTION}channels_watch"
+# Tasks that may take hours. Ansible looks for their results a thousand times a second, which takes more
+# than they do themselves; this seldom it takes a tenth of that. Source: ansible-config, INTERNAL_POLL_INTERVAL.
+LONG = {JOB_WAIT, KEEPS_GOING, f"{COLLECTION}watch"}
+LOOK_EVERY_S = 0.05
 STUCK = 5.0  # seconds after Ctrl-C; an orderly end takes less than one
 LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -216,6 +221,7 @@ class CallbackModule(CallbackBase):
         self.action = ""
         self.ours = False
         self.ending = False
+        self.look_every = constants.DEFAULT_INTERNAL_POLL_INTERVAL
 
     @harmless
     def v2_playbook_on_start(self, playbook: Any) -> None:
@@ -266,6 +272,8 @@ class CallbackModule(CallbackBase):
 
     def _enter(self, task: Any) -> None:
         self.action = str(task.action)
+        every = max(LOOK_EVERY_S, self.look_every) if self.action in LONG else self.look_every
+        constants.DEFAULT_INTERNAL_POLL_INTERVAL = every
         self.ours = self.ours or self.action.startswith(COLLECTION)
         self.stages.enter(self._stage(task), time.monotonic())
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible import constants
 
 from ansible_collections.experiments.spot.plugins.callback import stages
 from ansible_collections.experiments.spot.plugins.callback.stages import (
@@ -209,3 +210,19 @@ def test_ctrl_c_is_repeated_for_a_process_that_does_not_end(monkeypatch: pytest.
         assert came.wait(10)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_task_that_takes_hours_is_looked_at_less_often_and_the_next_one_as_before(callback, monkeypatch):
+    monkeypatch.setattr(constants, "DEFAULT_INTERNAL_POLL_INTERVAL", callback.look_every)
+    for action in ("experiments.spot.channels_watch", "experiments.spot.job_wait", "experiments.spot.watch"):
+        callback.v2_playbook_on_task_start(task(action), False)
+        assert constants.DEFAULT_INTERNAL_POLL_INTERVAL == stages.LOOK_EVERY_S > callback.look_every
+        callback.v2_playbook_on_task_start(task("experiments.spot.channel"), False)
+        assert callback.look_every == constants.DEFAULT_INTERNAL_POLL_INTERVAL
+
+
+def test_who_wants_it_seldomer_still_has_it(callback, monkeypatch):
+    monkeypatch.setattr(constants, "DEFAULT_INTERNAL_POLL_INTERVAL", callback.look_every)
+    callback.look_every = 3.0
+    callback.v2_playbook_on_task_start(task("experiments.spot.job_wait"), False)
+    assert constants.DEFAULT_INTERNAL_POLL_INTERVAL == 3.0
