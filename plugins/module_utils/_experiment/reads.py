@@ -316,7 +316,7 @@ def _facts(region: str, profile: Profile, answers: dict[str, Any], notes: list[s
         arn=answers["identity"]["Arn"],
         image=answers["image"],
         types=answers["types"],
-        offered=[(name, zone) for name, zone in answers["offered"]],
+        offered=[(str(name), str(zone)) for name, zone in answers["offered"]],
         subnets=answers["subnets"],
         spot_prices=transformations.price_table(answers.get("spot_prices", [])),
         on_demand={name: prices.get(name) for name in profile["capacity"]["instance_types"]},

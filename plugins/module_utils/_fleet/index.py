@@ -37,7 +37,7 @@ def _whole(text: str) -> int | None:
 
 def _from_table(text: str, instance_id: str) -> int | None:
     for run in text.split():
-        first, _, ends = run.partition("=")
+        first, _sign, ends = run.partition("=")
         start = _whole(first)
         for place, end in enumerate(ends.split(".")):
             if start is not None and end and instance_id.endswith(end):

@@ -127,9 +127,8 @@ class Session:
     def argv(self, host: Host) -> list[str]:
         """The watcher's command line."""
         source = Path(str(remote_watch.__file__)).read_text(encoding="utf-8")
-        given = json.dumps(
-            {"paths": [path for path, _all in self.paths], "recursive": [all_ for _, all_ in self.paths]}
-        )
+        paths, recursive = [path for path, _all in self.paths], [everything for _path, everything in self.paths]
+        given = json.dumps({"paths": paths, "recursive": recursive})
         command = _ssh.remote_command("python3", "-c", source, given)
         return _ssh.ssh_argv(host.target, command, timeout=CONNECT_S)
 
