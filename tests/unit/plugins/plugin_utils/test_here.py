@@ -16,6 +16,7 @@ from tests.unit.plugins.module_utils._experiment.wire import DEBIAN, Aws, aws  #
 class Action(_here.ActionHere):
     NAME = "experiments.spot.test"
     SPEC = {"number": {"type": "int", "required": True}, "name": {"type": "str", "default": "x"}}
+    work = staticmethod(lambda module: {"changed": False})
 
 
 def action(kind: type[_here.ActionHere] = Action, *, transport: str = "local", async_val: int = 0, **args: Any) -> Any:
@@ -102,3 +103,11 @@ def test_access_is_predicted_here(aws: Aws, tmp_path: Any) -> None:  # noqa: F81
     done = action(access.ActionModule, vpc_id=vpc, region="us-east-1", **options).run()
     assert done["changed"] is True and done["security_group"] == {"name": "spot-lab"}
     assert "vpc_id" in action(access.ActionModule, region="us-east-1", **options).run()["msg"]
+
+
+def test_one_without_work_of_its_own_always_is_a_process() -> None:
+    class Slow(Action):
+        work = None
+
+    plugin = action(Slow, number=7)
+    assert plugin.run()["elsewhere"] and len(plugin.executed) == 1

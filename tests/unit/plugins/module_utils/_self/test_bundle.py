@@ -40,7 +40,7 @@ def test_it_is_small_and_holds_no_compiled_code_and_no_tests(archive: Path) -> N
     services = {
         name.split("/")[3] for name in found if name.startswith("python/botocore/data/") and name.count("/") > 3
     }
-    assert services == {"ec2", "sts"}
+    assert services == {"ec2", "s3", "sts"}
 
 
 def test_the_instances_playbook_runs_with_nothing_else(archive: Path, tmp_path: Path) -> None:
