@@ -68,9 +68,12 @@ def place(bucket_url: str, experiment: str) -> tuple[str, str]:
 
 
 def source_of(module: ModuleType) -> str:
-    """Text of a module, also from inside the zip in which Ansible sends modules."""
+    """Text of a module, also from inside the zip in which Ansible sends modules.
+
+    Ansible's loader of collections, which serves an action plugin, leaves out the line end of the last line.
+    """
     loader_: Any = module.__loader__
-    return str(loader_.get_source(module.__name__))
+    return str(loader_.get_source(module.__name__)).rstrip("\n") + "\n"
 
 
 def program() -> dict[str, str]:

@@ -7,6 +7,7 @@ import gzip
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -52,6 +53,20 @@ def test_the_program_needs_nothing_but_python(tmp_path: Path) -> None:
 def test_no_line_of_a_file_ends_it_early() -> None:
     texts = [*userdata.program().values(), userdata.unit()]
     assert not [text for text in texts if userdata.END in text.splitlines()]
+
+
+def test_each_file_ends_with_a_line_end_whatever_loader_has_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the mark that ends a file would be a part of its last line."""
+
+    class Loader:
+        def get_source(self, name: str) -> str:
+            return f"# {name}"
+
+    module = ModuleType("some.store")
+    module.__loader__ = Loader()
+    assert userdata.source_of(module) == "# some.store\n"
+    texts = [*userdata.program().values(), userdata.unit()]
+    assert all(text.endswith("\n") for text in texts if text)
 
 
 @pytest.mark.parametrize(
