@@ -177,6 +177,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._notice.spec impo
     shown,
     unit_text,
 )
+from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
 PARTS = (clocks, ec2, imds, steps, system, watcher)
 INIT = '"""The notice watcher, written by experiments.spot."""\n'
@@ -185,7 +186,7 @@ PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload"
 
 def wanted_files(params: dict[str, Any]) -> dict[str, tuple[str, int]]:
     """Path to text and permissions of everything that the watcher consists of."""
-    package = {f"{PACKAGE_DIR}/{part.__name__.rpartition('.')[2]}.py": remote.source_of(part) for part in PARTS}
+    package = {f"{PACKAGE_DIR}/{part.__name__.rpartition('.')[2]}.py": source_of(part) for part in PARTS}
     package[f"{PACKAGE_DIR}/__init__.py"] = INIT
     files = {path: (text, 0o644) for path, text in package.items()}
     # The address of a webhook may be all that protects it.

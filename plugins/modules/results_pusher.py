@@ -154,6 +154,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import is_active, parse_show
 from ansible_collections.experiments.spot.plugins.module_utils._results import fetch, files, plan, pusher, spec, store
+from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
 PARTS = (fetch, files, plan, pusher, store)
 INIT = '"""Results in a bucket, written by experiments.spot."""\n'
@@ -176,7 +177,7 @@ def find_python(run: remote.Run) -> str:
 
 def wanted_files(params: dict[str, Any], python: str) -> dict[str, tuple[str, int]]:
     """Path to text and permissions of everything that the pusher consists of."""
-    texts = {f"{spec.PACKAGE_DIR}/{part.__name__.rpartition('.')[2]}.py": remote.source_of(part) for part in PARTS}
+    texts = {f"{spec.PACKAGE_DIR}/{part.__name__.rpartition('.')[2]}.py": source_of(part) for part in PARTS}
     texts[f"{spec.PACKAGE_DIR}/__init__.py"] = INIT
     document = {**spec.config_document(params), **ids_of(params)}
     texts[spec.CONFIG_PATH] = spec.json_text(document)

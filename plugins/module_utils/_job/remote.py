@@ -13,13 +13,13 @@ import tempfile
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from types import ModuleType
 from typing import Any, Callable, TypeVar
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
 from ansible_collections.experiments.spot.plugins.module_utils._job.runner import NOTICE_PATH
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import JOB_ENV, JOB_JSON, UNIT
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import PROPERTIES, Current, parse_show
+from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
 T = TypeVar("T")
 Run = Callable[[list[str]], tuple[int, str, str]]
@@ -34,12 +34,6 @@ class RemoteError(Exception):
 
 class SilentError(RemoteError):
     """What the ledger lies on does not answer: the server of a network file system is gone."""
-
-
-def source_of(module: ModuleType) -> str:
-    """Text of a module, also from inside the zip in which Ansible sends modules."""
-    loader: Any = module.__loader__
-    return str(loader.get_source(module.__name__))
 
 
 def runner_source() -> str:

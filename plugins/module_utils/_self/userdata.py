@@ -13,10 +13,10 @@ import gzip
 import json
 import urllib.parse
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 from .._notice import clocks, ec2, imds
+from .._sources import source_of
 from . import fleet, loader, store
 
 LIMIT = 16 * 1024
@@ -65,15 +65,6 @@ def place(bucket_url: str, experiment: str) -> tuple[str, str]:
     """Bucket and prefix of an experiment's objects."""
     bucket, _slash, prefix = bucket_url[len("s3://") :].partition("/")
     return bucket, f"{prefix.strip('/')}/{experiment}".lstrip("/")
-
-
-def source_of(module: ModuleType) -> str:
-    """Text of a module, also from inside the zip in which Ansible sends modules.
-
-    Ansible's loader of collections, which serves an action plugin, leaves out the line end of the last line.
-    """
-    loader_: Any = module.__loader__
-    return str(loader_.get_source(module.__name__)).rstrip("\n") + "\n"
 
 
 def program() -> dict[str, str]:

@@ -7,7 +7,6 @@ import gzip
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -55,16 +54,8 @@ def test_no_line_of_a_file_ends_it_early() -> None:
     assert not [text for text in texts if userdata.END in text.splitlines()]
 
 
-def test_each_file_ends_with_a_line_end_whatever_loader_has_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_ends_with_a_line_end() -> None:
     """Without it the mark that ends a file would be a part of its last line."""
-
-    class Loader:
-        def get_source(self, name: str) -> str:
-            return f"# {name}"
-
-    module = ModuleType("some.store")
-    module.__loader__ = Loader()
-    assert userdata.source_of(module) == "# some.store\n"
     texts = [*userdata.program().values(), userdata.unit()]
     assert all(text.endswith("\n") for text in texts if text)
 
