@@ -338,8 +338,14 @@ class Volume:
         return True
 
     def step_unmount(self) -> None:
-        """Unmount; never lazily: data that is not written yet would be lost by a detach."""
+        """Unmount; never lazily: data that is not written yet would be lost by a detach. What lies on it goes first."""
         point = self.wanted.mount_point
+        for inner in reversed(system.mounts_below(point)):
+            self.unmount(inner)
+        self.unmount(point)
+
+    def unmount(self, point: str) -> None:
+        """Unmount at one place, or say who keeps it."""
         mount = system.mount_at(point)
         rc, _out, err = self.run(["umount", point])
         if rc:

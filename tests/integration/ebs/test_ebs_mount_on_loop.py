@@ -390,6 +390,20 @@ def test_busy_unmount_is_refused_with_advice(disk: Disk) -> None:
     assert disk.place.split("/")[-1].replace(" ", "\\040") in disk.fstab.read_text()
 
 
+def test_what_is_mounted_on_a_volume_is_unmounted_before_it(disk: Disk) -> None:
+    disk.run()
+    inner = Path(disk.place, "inner")
+    inner.mkdir()
+    sh("mount", "-t", "tmpfs", "scratch", str(inner))
+    with subprocess.Popen(["sleep", "60"], cwd=inner) as user:
+        try:
+            with pytest.raises(ebs_mount.StepError, match=rf"inner was not unmounted: .*sleep \(pid {user.pid}"):
+                disk.run(state="unmounted")
+        finally:
+            user.kill()
+    assert disk.run(state="unmounted")["steps"] == ["unmount"]
+
+
 def test_missing_device_is_one_clear_error_and_a_prediction_in_check_mode(disk: Disk) -> None:
     with pytest.raises(ebs_mount.StepError, match="no device with this id appeared within 0 s"):
         disk.run(volume_id="vol-00000000000000000")
