@@ -54,6 +54,18 @@ options:
     description: Mount options. V(nofail) and V(x-systemd.device-timeout=30) are added in C(/etc/fstab).
     type: str
     default: defaults,nofail
+  partition:
+    description:
+      - Number of the partition to mount, where the volume has partitions. A partition is never formatted.
+      - The other states need no number, they look at all partitions.
+    type: int
+  read_only:
+    description:
+      - Mount so that nothing is written, not even the journal of the file system. The volume is never formatted, and
+        O(owner), O(group) and O(mode) stay as they are.
+      - Adds V(ro,noload) for ext4 and V(ro,norecovery,nouuid) for XFS to O(options).
+    type: bool
+    default: false
   label:
     description: Label of a file system that is made by this module.
     type: str
@@ -151,7 +163,12 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._ebs import fstab
-from ansible_collections.experiments.spot.plugins.module_utils._ebs.find import Found, find_device, serials_seen
+from ansible_collections.experiments.spot.plugins.module_utils._ebs.find import (
+    Found,
+    find_device,
+    partitions,
+    serials_seen,
+)
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import (
     Plan,
     Wanted,
@@ -160,13 +177,20 @@ from ansible_collections.experiments.spot.plugins.module_utils._ebs.plan import 
     known_mount_point,
     mount_failure,
     owner_differs,
+    partition_errors,
     plan_mounted,
     plan_unmounted,
     predict,
     state_of,
     unmount_failure,
 )
-from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import Probe, probe_device, probe_place
+from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import (
+    Probe,
+    devno_of,
+    probe_device,
+    probe_place,
+    read_mounts,
+)
 from ansible_collections.experiments.spot.plugins.module_utils._files import (
     alone,
     mode_number,
@@ -210,12 +234,16 @@ def wanted_of(params: dict[str, Any]) -> tuple[Wanted, list[str]]:
         mount_point=given.rstrip("/"),
         fs_type=params["fs_type"],
         size_gib=params["size_gib"],
-        options=params["options"],
+        options=fstab.read_only_options(params["options"], params["fs_type"])
+        if params["read_only"]
+        else params["options"],
         label=params["label"],
         uid=user_number(params["owner"], lambda name: pwd.getpwnam(name).pw_uid, "owner", errors),
         gid=user_number(params["group"], lambda name: grp.getgrnam(name).gr_gid, "group", errors),
         mode=mode_number(params["mode"], errors),
         grow=params["grow"],
+        partition=params["partition"],
+        read_only=params["read_only"],
         state=params["state"],
         new_uuid=str(uuid.uuid4()),
     )
@@ -284,8 +312,8 @@ class Volume:
             raise StepError(f"{self.wanted.volume_id} was not mounted at {self.wanted.mount_point}: {why}")
 
     def step_remount(self) -> None:
-        """Apply changed options."""
-        options = fstab.runtime_options(fstab.mount_options(self.wanted.options))
+        """Apply changed options; those about the journal count only for a mount."""
+        options = fstab.remount_options(fstab.mount_options(self.wanted.options))
         self.do(["mount", "-o", f"remount,{options}", self.wanted.mount_point], "the new mount options were refused")
 
     def step_grow(self) -> bool:
@@ -310,8 +338,14 @@ class Volume:
         return True
 
     def step_unmount(self) -> None:
-        """Unmount; never lazily: data that is not written yet would be lost by a detach."""
+        """Unmount; never lazily: data that is not written yet would be lost by a detach. What lies on it goes first."""
         point = self.wanted.mount_point
+        for inner in reversed(system.mounts_below(point)):
+            self.unmount(inner)
+        self.unmount(point)
+
+    def unmount(self, point: str) -> None:
+        """Unmount at one place, or say who keeps it."""
         mount = system.mount_at(point)
         rc, _out, err = self.run(["umount", point])
         if rc:
@@ -342,7 +376,7 @@ def make_plan(module: AnsibleModule, volume: Volume, found: Found | None) -> tup
     probe = probe_device(found, volume.run, module.params["proof"] == "full") if found else None
     text = read_text(FSTAB)
     if not volume.wanted.mount_point:
-        volume.wanted = dataclasses.replace(volume.wanted, mount_point=known_mount_point(probe, text))
+        volume.wanted = dataclasses.replace(volume.wanted, mount_point=known_mount_point(volume.wanted, probe, text))
     wanted = volume.wanted
     place = probe_place(wanted.mount_point)
     before = state_of(probe, place, text)
@@ -377,6 +411,27 @@ def settle(module: AnsibleModule) -> None:
         module.run_command([udevadm, "settle", "--timeout=5"])
 
 
+def with_partition(wanted: Wanted, disk: Found | None) -> Found | None:
+    """The partition that is wanted, or that is mounted where no mount is wanted; else the disk itself.
+
+    Raises:
+        StepError: there is no such partition.
+    """
+    known = partitions(disk.path) if disk else {}
+    if disk is None or not (known or wanted.partition):
+        return disk
+    if wanted.state == "mounted":
+        if wanted.partition is None:
+            return disk
+        errors = partition_errors(wanted, disk.path, known)
+        if errors:
+            raise StepError("; ".join(errors))
+        return disk._replace(path=known[wanted.partition], part_of=disk.path)
+    mounted = {mount.devno for mount in read_mounts()}
+    parts = [disk._replace(path=path, part_of=disk.path) for path in known.values()]
+    return next((part for part in parts if os.path.exists(part.path) and devno_of(part.path) in mounted), disk)
+
+
 def do(module: AnsibleModule) -> dict[str, Any]:
     """The module's work: result or StepError."""
     wanted, errors = wanted_of(module.params)
@@ -384,13 +439,14 @@ def do(module: AnsibleModule) -> dict[str, Any]:
         raise StepError("; ".join(errors))
     found = find(module)
     with alone(LOCK, module.check_mode):
+        if found and not module.check_mode:
+            settle(module)
+        found = with_partition(wanted, found)
         return work(module, Volume(module, wanted, found), found)
 
 
 def work(module: AnsibleModule, volume: Volume, found: Found | None) -> dict[str, Any]:
     """Read, decide and do; the state before and after becomes the result."""
-    if found and not module.check_mode:
-        settle(module)
     plan, probe, before = make_plan(module, volume, found)
     if plan.errors:
         raise StepError("; ".join(plan.errors))
@@ -422,6 +478,8 @@ def main() -> None:
             "group": {"type": "str"},
             "mode": {"type": "str"},
             "options": {"type": "str", "default": "defaults,nofail"},
+            "partition": {"type": "int"},
+            "read_only": {"type": "bool", "default": False},
             "label": {"type": "str"},
             "proof": {"type": "str", "choices": ["quick", "full"], "default": "quick"},
             "grow": {"type": "bool", "default": True},

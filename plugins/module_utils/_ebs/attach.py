@@ -13,8 +13,8 @@ from typing import Any
 
 Resource = dict[str, Any]
 
-# Source: EC2 user guide, "Device names for volumes": recommended for data volumes.
-DEVICE_NAMES = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
+# Source: EC2 user guide, "Device names for volumes": those recommended for data volumes, then others that may be used.
+DEVICE_NAMES = (*(f"/dev/sd{letter}" for letter in "fghijklmnop"), *(f"/dev/xvdb{one}" for one in "abcdefghijklmno"))
 GONE = ("deleting", "deleted", "error")
 
 

@@ -22,11 +22,17 @@ class Found(NamedTuple):
     path: str
     how: str
     serial: str | None
+    part_of: str = ""  # the disk, where this is one of its partitions
 
 
 def serial_of(volume_id: str) -> str:
     """NVMe serial of a volume: its id without the dash."""
     return volume_id.replace("-", "")
+
+
+def link_of(volume_id: str, root: str = "/") -> str:
+    """The link that udev makes for a volume. Source: EC2 User Guide, "Map Amazon EBS volumes to NVMe device names"."""
+    return os.path.join(root, BY_ID.format(serial=serial_of(volume_id)))
 
 
 def hint_names(hint: str | None) -> list[str]:
@@ -69,8 +75,7 @@ def find_device(volume_id: str, hint: str | None = None, root: str = "/") -> Fou
     Returns:
         The device, or None while it is not there.
     """
-    serial = serial_of(volume_id)
-    link = os.path.join(root, BY_ID.format(serial=serial))
+    serial, link = serial_of(volume_id), link_of(volume_id, root)
     if os.path.exists(link):
         return Found(os.path.realpath(link), "by-id", device_serial(link, root) or serial)
     for path in sorted(glob.glob(os.path.join(root, "sys/block/nvme*/device/serial"))):
@@ -78,6 +83,17 @@ def find_device(volume_id: str, hint: str | None = None, root: str = "/") -> Fou
             name = path.split(os.sep)[-3]
             return Found(os.path.join(root, "dev", name), "serial", serial)
     return _find_by_hint(hint, root)
+
+
+def partitions(device: str, root: str = "/") -> dict[int, str]:
+    """Partitions of a disk that the kernel knows: number -> device. Source: Linux, Documentation/ABI, sysfs-block."""
+    name = os.path.basename(os.path.realpath(device))
+    found = {}
+    for path in glob.glob(os.path.join(root, "sys/block", name, "*/partition")):
+        number = read_line(path) or ""
+        if number.isdigit():
+            found[int(number)] = os.path.join(root, "dev", path.split(os.sep)[-2])
+    return dict(sorted(found.items()))
 
 
 def serials_seen(root: str = "/") -> dict[str, str]:

@@ -52,15 +52,36 @@ def mount_options(options: str) -> str:
     return ",".join(dict.fromkeys([*wanted, *(extra for extra in ALWAYS if extra.partition("=")[0] not in keys)]))
 
 
+# The journal is not written back, which is a write too; copies of one XFS have one UUID. Source: ext4(5), xfs(5).
+READ_ONLY = {"ext4": ("ro", "noload"), "xfs": ("ro", "norecovery", "nouuid")}
+
+
+def read_only_options(options: str, fs_type: str) -> str:
+    """The options with those of a mount that writes nothing, not even the journal."""
+    return ",".join(dict.fromkeys([*(one for one in options.split(",") if one != "rw"), *READ_ONLY[fs_type]]))
+
+
+def is_read_only(options: str) -> bool:
+    """Whether mount options say so."""
+    return "ro" in options.split(",")
+
+
 def runtime_options(options: str) -> str:
     """Options for mount(8) itself: without those that only fstab and systemd read."""
     kept = [o for o in options.split(",") if o and not o.startswith("x-") and o not in ("nofail", "auto", "noauto")]
     return ",".join(kept) or "defaults"
 
 
+def remount_options(options: str) -> str:
+    """Options for a mount that exists: without those that say how its journal is read, with rw, which is kept else."""
+    once = ("noload", "norecovery", "nouuid")
+    kept = [one for one in runtime_options(options).split(",") if one not in once]
+    return ",".join(kept if is_read_only(options) or "rw" in kept else ["rw", *kept])
+
+
 def render(entry: Entry) -> str:
-    """The line of an entry; checked second at boot, after the root, or never where a server has the file system."""
-    check = 0 if is_network(entry) else 2
+    """The line of an entry; checked second at boot, after the root, or never where that is not to be written."""
+    check = 0 if is_network(entry) or is_read_only(entry.options) else 2
     return f"{escape(entry.spec)} {escape(entry.mount_point)} {entry.fs_type} {entry.options} 0 {check}"
 
 

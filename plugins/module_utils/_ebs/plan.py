@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.experiments.spot.plugins.module_utils._ebs import fstab
-from ansible_collections.experiments.spot.plugins.module_utils._ebs.find import serial_of
+from ansible_collections.experiments.spot.plugins.module_utils._ebs.find import link_of, serial_of
 from ansible_collections.experiments.spot.plugins.module_utils._ebs.probe import MIB, Place, Probe
 
 GIB = 1024 * MIB
@@ -24,7 +24,10 @@ GROW_SLACK = 64 * MIB
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options of the module. `mode` is a number; `new_uuid` is the UUID that a new file system would get."""
+    """The options of the module. `mode` is a number; `new_uuid` is the UUID that a new file system would get.
+
+    `partition`: number of the partition to mount; it is never formatted. `read_only`: nothing is ever written.
+    """
 
     volume_id: str
     mount_point: str
@@ -38,6 +41,8 @@ class Wanted:
     grow: bool = True
     state: str = "mounted"
     new_uuid: str = ""
+    partition: int | None = None
+    read_only: bool = False
 
 
 @dataclass
@@ -121,10 +126,7 @@ def format_errors(wanted: Wanted, probe: Probe, interrupted: bool) -> list[str]:
     """
     where = f"{wanted.volume_id} ({probe.device})"
     if (probe.blkid.get("PTTYPE") and not probe.blkid.get("TYPE")) or probe.partitions:
-        return [
-            f"{where} has {content(probe)}; partitioned volumes are not used: nothing was changed. Attach it"
-            " elsewhere and copy its data to a volume without partitions, or name another volume"
-        ]
+        return [f"{where} has {content(probe)}; nothing was changed: {partition_advice(probe)}"]
     reasons = emptiness_errors(wanted, probe)
     if interrupted and not probe.blkid and not (probe.mounted_at or probe.holders or probe.busy):
         reasons = [reason for reason in reasons if "data at" not in reason and "blkid" not in reason]
@@ -139,6 +141,46 @@ def format_errors(wanted: Wanted, probe: Probe, interrupted: bool) -> list[str]:
     return [f"{where} is not formatted, because it is not proven to be the empty volume: {'; '.join(reasons)}"]
 
 
+def partition_advice(probe: Probe) -> str:
+    """What to do about a disk with partitions."""
+    if not probe.partitions:
+        return "the kernel finds no partition in it, so name another volume, or empty this one yourself"
+    which = "one" if len(probe.partitions) == 1 else "those"
+    return (
+        f"to mount {which} of its partitions ({', '.join(probe.partitions)}) give its number, such as"
+        f" partition: {number_of(probe.partitions[0])}, or name another volume"
+    )
+
+
+def number_of(partition: str) -> str:
+    """Number of a partition by the name that the kernel gives it: nvme1n1p2, xvdf2."""
+    return partition[len(partition.rstrip("0123456789")) :]
+
+
+def partition_errors(wanted: Wanted, device: str, known: dict[int, str]) -> list[str]:
+    """Why the partition that is named cannot be used.
+
+    Args:
+        wanted: with the number.
+        device: the disk.
+        known: number -> device of each partition that the kernel knows.
+    """
+    if wanted.partition in known:
+        return []
+    there = f"it has {', '.join(map(str, known))}" if known else "it has none, so remove partition"
+    return [f"{wanted.volume_id} ({device}) has no partition {wanted.partition}; {there}"]
+
+
+def kept_errors(wanted: Wanted, probe: Probe) -> list[str]:
+    """Why a device that is not to be formatted, whatever it holds, cannot be mounted."""
+    which = f"partition {wanted.partition} of {wanted.volume_id}" if wanted.partition else wanted.volume_id
+    found = content(probe) or "nothing"
+    if probe.partitions:
+        found += f"; {partition_advice(probe)}"
+    why = "partitions are" if wanted.partition else "a read_only volume is"
+    return [f"{which} ({probe.device}) holds no {wanted.fs_type}, and {why} never formatted: found {found}"]
+
+
 def file_system_errors(wanted: Wanted, probe: Probe, interrupted: bool = False) -> tuple[list[str], bool]:
     """Errors, and whether the device must be formatted first."""
     found = probe.blkid.get("TYPE")
@@ -148,6 +190,8 @@ def file_system_errors(wanted: Wanted, probe: Probe, interrupted: bool = False) 
         where = f"{wanted.volume_id} ({probe.device})"
         tip = f"set fs_type: {found}, or name" if found in ("ext4", "xfs") else "name"
         return [f"{where} has {found}, wanted is {wanted.fs_type}; nothing was changed: {tip} another volume"], False
+    if wanted.partition or wanted.read_only:
+        return kept_errors(wanted, probe), False
     return format_errors(wanted, probe, interrupted), True
 
 
@@ -177,7 +221,7 @@ def place_errors(wanted: Wanted, probe: Probe, place: Place) -> list[str]:
 
 def owner_differs(wanted: Wanted, place: Place) -> bool:
     """Whether owner, group or mode of the root of the file system is not as wanted."""
-    if "ro" in wanted.options.split(","):
+    if fstab.is_read_only(wanted.options):
         return False
     pairs = ((wanted.uid, place.uid), (wanted.gid, place.gid), (wanted.mode, place.mode))
     return any(want is not None and want != have for want, have in pairs)
@@ -190,11 +234,16 @@ def plan_mounted(wanted: Wanted, probe: Probe, place: Place, fstab_text: str, in
     if errors:
         return Plan(errors=errors)
     uuid = wanted.new_uuid if must_format else probe.blkid.get("UUID", "")
-    entry = fstab.Entry(f"UUID={uuid}", wanted.mount_point, wanted.fs_type, fstab.mount_options(wanted.options))
+    spec = spec_of(wanted, probe, uuid)
+    entry = fstab.Entry(spec, wanted.mount_point, wanted.fs_type, fstab.mount_options(wanted.options))
     old = fstab.find_entry(fstab_text, wanted.mount_point)
     text = fstab_text if old == entry else fstab.with_entry(fstab_text, entry)
     mounted = wanted.mount_point in probe.mounted_at
-    can_grow = wanted.grow and probe.fs_bytes is not None and probe.size_bytes - probe.fs_bytes > GROW_SLACK
+    errors = read_only_errors(wanted, probe, place, old) if mounted else []
+    if errors:
+        return Plan(errors=errors)
+    can_grow = wanted.grow and not fstab.is_read_only(wanted.options)
+    can_grow = can_grow and probe.fs_bytes is not None and probe.size_bytes - probe.fs_bytes > GROW_SLACK
     steps = (
         ("format", must_format),
         ("mkdir", not place.exists),
@@ -202,28 +251,54 @@ def plan_mounted(wanted: Wanted, probe: Probe, place: Place, fstab_text: str, in
         ("remount", mounted and old is not None and old.options != entry.options),
         ("grow", can_grow and not must_format),
         ("fstab", text != fstab_text),
-        ("owner", owner_differs(wanted, place) if mounted else "ro" not in wanted.options.split(",")),
+        ("owner", owner_differs(wanted, place) if mounted else not fstab.is_read_only(wanted.options)),
     )
     plan = Plan(steps=[name for name, needed in steps if needed], fstab_text=text, uuid=uuid)
     plan.warnings = _warnings(wanted, probe)
     return plan
 
 
+def read_only_errors(wanted: Wanted, probe: Probe, place: Place, old: fstab.Entry | None) -> list[str]:
+    """A mount for writing that is read-only: what the kernel does with a damaged file system.
+
+    Source: ext4(5), errors=remount-ro.
+    """
+    meant = fstab.is_read_only(wanted.options) or bool(old and fstab.is_read_only(old.options))
+    if meant or not (place.mounted and place.mounted.read_only):
+        return []
+    check = CHECKS[wanted.fs_type].format(device=probe.device)
+    return [
+        f"{wanted.volume_id} at {wanted.mount_point} has become read-only, as after an error of its file system (dmesg"
+        f" tells which); nothing was changed. Take a snapshot, end what uses it, umount {wanted.mount_point}, and run"
+        f" {check} on the instance"
+    ]
+
+
+def spec_of(wanted: Wanted, probe: Probe, uuid: str) -> str:
+    """First field of fstab: the UUID, but the volume itself where another copy of its snapshot has the same UUID."""
+    return by_id(wanted, probe) if wanted.read_only and probe.how == "by-id" else f"UUID={uuid}"
+
+
+def by_id(wanted: Wanted, probe: Probe) -> str:
+    """The volume, or the partition of it, by a link that no other volume can have."""
+    return link_of(wanted.volume_id) + (f"-part{number_of(probe.device)}" if probe.part_of else "")
+
+
 def _warnings(wanted: Wanted, probe: Probe) -> list[str]:
-    if wanted.size_gib is None or probe.size_bytes >= wanted.size_gib * GIB:
+    if wanted.size_gib is None or probe.part_of or probe.size_bytes >= wanted.size_gib * GIB:
         return []
     return [f"{wanted.volume_id} has {probe.size_bytes / GIB:g} GiB, less than the {wanted.size_gib} GiB wanted"]
 
 
-def known_mount_point(probe: Probe | None, fstab_text: str) -> str:
+def known_mount_point(wanted: Wanted, probe: Probe | None, fstab_text: str) -> str:
     """Where a volume is mounted, or would be by fstab; '' when neither says so."""
     if probe is None:
         return ""
     if probe.mounted_at:
         return probe.mounted_at[-1]
     entries = [fstab.parse_line(line) for line in fstab_text.splitlines()]
-    spec = f"UUID={probe.blkid.get('UUID')}"
-    return next((entry.mount_point for entry in entries if entry and entry.spec == spec), "")
+    specs = (f"UUID={probe.blkid.get('UUID')}", by_id(wanted, probe))
+    return next((entry.mount_point for entry in entries if entry and entry.spec in specs), "")
 
 
 def plan_unmounted(wanted: Wanted, probe: Probe | None, place: Place, fstab_text: str) -> Plan:

@@ -30,13 +30,17 @@ ZEROS = bytes(MIB)
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of mountinfo: where, and the device as major:minor and as a name."""
+    """One line of mountinfo: where, and the device as major:minor and as a name.
+
+    `read_only`: the mount, or the whole file system, as after an error. Source: proc(5).
+    """
 
     mount_point: str
     devno: str
     source: str
     fs_type: str
     options: str = ""
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Probe:
         signatures: the types that `wipefs -n` lists, None when it failed.
         fs_bytes: size that the file system believes to have, None when unknown.
         busy: the kernel refuses to open the device exclusively.
+        part_of: the disk whose partition this is, '' for a whole disk.
     """
 
     device: str
@@ -65,6 +70,7 @@ class Probe:
     partitions: list[str] = field(default_factory=list)
     fs_bytes: int | None = None
     busy: bool = False
+    part_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,8 @@ def parse_mountinfo(text: str) -> list[Mount]:
         left, found, right = line.partition(" - ")
         fields, tail = left.split(), right.split()
         if found and len(fields) > 5 and len(tail) > 1:
-            mounts.append(Mount(unescape(fields[4]), fields[2], unescape(tail[1]), tail[0], fields[5]))
+            read_only = "ro" in [*fields[5].split(","), *tail[-1].split(",")]
+            mounts.append(Mount(unescape(fields[4]), fields[2], unescape(tail[1]), tail[0], fields[5], read_only))
     return mounts
 
 
@@ -171,6 +178,12 @@ def is_busy(device: str) -> bool:
     return False
 
 
+def devno_of(device: str) -> str:
+    """Number of a device, major:minor, as in mountinfo."""
+    number = os.stat(device).st_rdev
+    return f"{os.major(number)}:{os.minor(number)}"
+
+
 def _sys_dir(status: os.stat_result, root: str) -> str:
     return os.path.join(root, f"sys/dev/block/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
 
@@ -233,6 +246,7 @@ def probe_device(found: Found, run: Run, full: bool = False, root: str = "/") ->
         partitions=[n for n in _names(sys_dir) if os.path.exists(os.path.join(sys_dir, n, "partition"))],
         fs_bytes=fs_bytes,
         busy=is_busy(found.path),
+        part_of=found.part_of,
     )
 
 

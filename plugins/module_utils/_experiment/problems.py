@@ -442,6 +442,9 @@ def _snapshot(case: Case, wanted: Resource, key: str) -> list[str]:
     snapshot = known.get(wanted["snapshot_id"])
     if snapshot is None:
         return [f"{key}.snapshot_id: there is no snapshot {wanted['snapshot_id']} in {case.facts.region}; check the id"]
+    if snapshot.get("State") not in (None, "completed"):
+        how = f"{snapshot['State']} ({snapshot.get('Progress') or 'no progress known'})"
+        return [f"{key}.snapshot_id: {wanted['snapshot_id']} is {how}; wait until it is completed, or name another"]
     least = snapshot.get("VolumeSize") or 0
     if wanted["size"] < least:
         return [f"{key}.size: {wanted['size']} GiB is smaller than the snapshot ({least} GiB); set at least {least}"]

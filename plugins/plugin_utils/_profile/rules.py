@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._ebs.attach import DEVICE_NAMES
 from ...module_utils._results.plan import PlanError, names_of
 from .problem import show
 from .schema import IMAGE
@@ -393,6 +394,50 @@ def volume_origin(checked: Checked) -> None:
             checked.report(("volumes", index, "snapshot_id"), what, "keep one of them")
 
 
+def volume_read_only(checked: Checked) -> None:
+    """What is never written must be there before, and is mounted as it is."""
+    for index, volume in _volumes(checked, "read_only", "options"):
+        at = ("volumes", index)
+        if not volume["read_only"]:
+            continue
+        if not volume["volume_id"]:
+            what = "a new volume could not be filled, and one of a snapshot would stay behind"
+            checked.report((*at, "read_only"), what, "give volume_id, or remove it")
+        if "rw" in (volume["options"] or "").split(","):
+            checked.report((*at, "options"), "rw contradicts read_only", "remove one of them", volume["options"])
+        given = _list(checked.document.data, "volumes")[index]
+        for key in ("owner", "group", "mode"):
+            if given.get(key):
+                checked.report((*at, key), "nothing is changed on a read_only volume", "remove it", given[key])
+
+
+def volume_partition(checked: Checked) -> None:
+    """A new volume has no partitions."""
+    for index, volume in _new_volumes(checked, "partition"):
+        if not volume["snapshot_id"]:
+            what = "a new volume has no partitions"
+            checked.report(("volumes", index, "partition"), what, "remove it, or give volume_id or snapshot_id")
+
+
+def volume_count(checked: Checked) -> None:
+    """An instance takes so many. Source: EC2 user guide, "Amazon EBS volume limits"."""
+    given, most = len(checked.profile["volumes"]), len(DEVICE_NAMES)
+    if given > most:
+        what = f"{given} volumes are too many for one instance"
+        checked.report(("volumes",), what, f"most types take {most} besides the system disk; use fewer, larger ones")
+
+
+def job_writes(checked: Checked) -> None:
+    """Nothing of a job lies on a volume that is never written."""
+    job = checked.profile["job"]
+    if not job or not checked.ok("job", "state_dir"):
+        return
+    for _index, volume in _volumes(checked, "read_only", "mount_point"):
+        if volume["read_only"] and _within(job["state_dir"], volume["mount_point"]):
+            what = f"{job['state_dir']} lies on the volume {volume['name']}, which is read_only"
+            checked.report(("job", "state_dir"), what, "use a directory that can be written")
+
+
 def volume_size(checked: Checked) -> None:
     """Sizes that the type of a new volume can have."""
     for index, volume in _new_volumes(checked, "type", "size"):
@@ -749,6 +794,9 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     volume_twice,
     volume_of_many,
     volume_origin,
+    volume_read_only,
+    volume_partition,
+    volume_count,
     volume_size,
     volume_iops,
     volume_throughput,
@@ -768,6 +816,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     job_env,
     job_mounts,
     job_state,
+    job_writes,
     job_arguments,
     tag_values,
 )

@@ -319,6 +319,18 @@ VOLUME = {
         pattern=r"/dev/(sd[b-z][0-9]{0,2}|xvd[b-z][a-z]?)",
         form="/dev/sdf to /dev/sdp",
     ),
+    "partition": Key(
+        "int",
+        "Number of the partition to mount, where an existing volume or a snapshot has partitions.",
+        shown="the whole volume",
+        minimum=1,
+        maximum=128,
+    ),
+    "read_only": Key(
+        "bool",
+        "Never write to the volume, which volume_id names.",
+        False,
+    ),
     "mount_point": Key(
         "text",
         "Directory of the instance where the volume appears.",

@@ -267,7 +267,7 @@ def _complete_channel(checked: Checked, index: int, channel: dict[str, Any], hom
 
 def _complete_job(profile: dict[str, Any], home: str) -> None:
     job = profile["job"]
-    places = profile["volumes"]
+    places = [one for one in profile["volumes"] if not one.get("read_only")]
     if profile["capacity"]["count"] == 1:  # several instances would write into one ledger
         places = [*places, *(one for one in profile["file_systems"] if not one.get("read_only"))]
     root = next((place["mount_point"] for place in places if place.get("mount_point")), home)

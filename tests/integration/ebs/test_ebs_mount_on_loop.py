@@ -32,8 +32,9 @@ class Module:
     """What ebs_mount needs of AnsibleModule, with real commands."""
 
     def __init__(self, check_mode: bool = False, **params: Any) -> None:
-        defaults: dict[str, Any] = dict.fromkeys(("size_gib", "device", "owner", "group", "mode", "label"))
+        defaults: dict[str, Any] = dict.fromkeys(("size_gib", "device", "partition", "owner", "group", "mode", "label"))
         defaults.update(fs_type="ext4", options="defaults,nofail", proof="quick", grow=True, timeout=0, state="mounted")
+        defaults["read_only"] = False
         self.params = {**defaults, **params}
         self.check_mode = check_mode
         self.warnings: list[str] = []
@@ -93,6 +94,8 @@ class Disk:
     def close(self) -> None:
         for path in (self.place, self.place + "2"):
             subprocess.run(["umount", path], check=False, capture_output=True)
+        for number in find.partitions(self.device):
+            sh("delpart", self.device, str(number))
         sh("losetup", "-d", self.device)
 
 
@@ -244,6 +247,84 @@ def test_interrupted_mkfs_is_done_again_only_by_the_machine_that_began_it(disk: 
     assert not list(disk.marks.iterdir())
 
 
+def partitioned(disk: Disk, *starts: int) -> None:
+    """An MBR with partitions of 100 MiB (starts in sectors), which the kernel is told: not each one reads tables."""
+    table = [struct.pack("<B3sB3sII", 0, bytes(3), 0x83, bytes(3), start, 204_800) for start in starts]
+    bytes_at((446, b"".join(table).ljust(64, b"\0") + b"\x55\xaa"))(disk.device)
+    for number, start in enumerate(starts, 1):
+        sh("addpart", disk.device, str(number), str(start), "204800")
+
+
+def test_a_partition_is_mounted_when_it_is_named_and_unmounted_without_its_number(disk: Disk) -> None:
+    partitioned(disk, 2048)
+    part = find.partitions(disk.device)[1]
+    assert "give its number, such as partition: 1" in disk.refuses()
+    assert "holds no ext4, and partitions are never formatted: found nothing" in disk.refuses(partition=1)
+    assert "has no partition 2; it has 1" in disk.refuses(partition=2)
+    sh("mkfs.ext4", "-q", part)
+    first = disk.run(partition=1)
+    assert first["steps"] == ["mkdir", "mount", "fstab"] and not first["formatted"] and not disk.last.warnings
+    assert sh("findmnt", "-no", "SOURCE", disk.place) == part == first["device"]
+    assert not disk.run(partition=1)["changed"]
+    assert disk.run(state="unmounted", mount_point=None)["steps"] == ["unmount"]
+    assert not disk.run(state="unmounted", mount_point=None)["changed"]
+    assert disk.run(state="absent")["steps"] == ["fstab", "rmdir"]
+
+
+def test_a_partition_of_a_disk_without_partitions(disk: Disk) -> None:
+    ext4(disk.device)
+    assert "has no partition 1; it has none, so remove partition" in disk.refuses(partition=1)
+
+
+@pytest.mark.parametrize(("fs_type", "options"), [("ext4", "ro,noload"), ("xfs", "ro,norecovery,nouuid")])
+def test_a_read_only_volume_is_not_written(disk: Disk, fs_type: str, options: str) -> None:
+    if not shutil.which(f"mkfs.{fs_type}"):
+        pytest.skip(f"no mkfs.{fs_type}")
+    message = disk.refuses(fs_type=fs_type, read_only=True)
+    assert f"holds no {fs_type}, and a read_only volume is never formatted: found nothing" in message
+    sh(f"mkfs.{fs_type}", "-q", disk.device)
+    before = sh("sha256sum", disk.device)
+    first = disk.run(fs_type=fs_type, read_only=True, owner="nobody", mode="0700")
+    assert first["steps"] == ["mkdir", "mount", "fstab"]
+    with pytest.raises(OSError, match="Read-only file system"):
+        Path(disk.place, "x").touch()
+    line = disk.fstab.read_text().splitlines()[-1].split()
+    assert line[0] == find.link_of(disk.volume_id), "a copy of the same snapshot has the same UUID"
+    assert f",{options}," in line[3] and line[4:] == ["0", "0"]
+    assert not disk.run(fs_type=fs_type, read_only=True)["changed"]
+    assert disk.run(fs_type=fs_type, state="absent", mount_point=None)["steps"] == ["unmount", "fstab", "rmdir"]
+    assert sh("sha256sum", disk.device) == before
+
+
+def test_a_volume_becomes_read_only_and_writable_again(disk: Disk) -> None:
+    disk.run()
+    assert "remount" in disk.run(read_only=True)["steps"]
+    assert "ro" in sh("findmnt", "-no", "OPTIONS", disk.place).split(",")
+    assert "remount" in disk.run()["steps"]
+    Path(disk.place, "x").touch()
+
+
+def test_a_file_system_that_became_read_only_is_told(disk: Disk) -> None:
+    disk.run()
+    sh("mount", "-o", "remount,ro", disk.place)
+    message = disk.refuses()
+    assert "has become read-only" in message and f"e2fsck -f {disk.device}" in message
+
+
+def test_two_copies_of_one_snapshot_on_one_machine(disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.run(fs_type="xfs")
+    disk.run(fs_type="xfs", state="unmounted")
+    os.mkdir(tmp_path / "copy")
+    copy = Disk(tmp_path / "copy", monkeypatch)
+    try:
+        shutil.copyfile(disk.device, copy.device)
+        copy.run(fs_type="xfs", read_only=True)
+        monkeypatch.setattr(find, "BY_ID", str(tmp_path / "by-id" / "{serial}"))
+        assert not disk.run(fs_type="xfs")["formatted"], "both are mounted at the same time"
+    finally:
+        copy.close()
+
+
 def test_mount_point_in_use_by_another_device(disk: Disk) -> None:
     os.mkdir(disk.place)
     sh("mount", "-t", "tmpfs", "scratch", disk.place)
@@ -307,6 +388,20 @@ def test_busy_unmount_is_refused_with_advice(disk: Disk) -> None:
     assert not disk.run(state="unmounted", mount_point=None)["changed"]
     assert disk.run(state="absent", mount_point=None, check_mode=True)["steps"] == ["fstab", "rmdir"]
     assert disk.place.split("/")[-1].replace(" ", "\\040") in disk.fstab.read_text()
+
+
+def test_what_is_mounted_on_a_volume_is_unmounted_before_it(disk: Disk) -> None:
+    disk.run()
+    inner = Path(disk.place, "inner")
+    inner.mkdir()
+    sh("mount", "-t", "tmpfs", "scratch", str(inner))
+    with subprocess.Popen(["sleep", "60"], cwd=inner) as user:
+        try:
+            with pytest.raises(ebs_mount.StepError, match=rf"inner was not unmounted: .*sleep \(pid {user.pid}"):
+                disk.run(state="unmounted")
+        finally:
+            user.kill()
+    assert disk.run(state="unmounted")["steps"] == ["unmount"]
 
 
 def test_missing_device_is_one_clear_error_and_a_prediction_in_check_mode(disk: Disk) -> None:

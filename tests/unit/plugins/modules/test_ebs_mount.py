@@ -27,6 +27,8 @@ PARAMS: dict[str, Any] = {
     "label": None,
     "proof": "quick",
     "grow": True,
+    "partition": None,
+    "read_only": False,
     "timeout": 60,
     "state": "mounted",
 }

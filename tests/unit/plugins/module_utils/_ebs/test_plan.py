@@ -179,10 +179,10 @@ def test_never_unmounts_what_is_not_the_volume() -> None:
 
 
 def test_where_a_volume_is_mounted() -> None:
-    assert planning.known_mount_point(MOUNTED, "") == "/mnt/data"
-    assert planning.known_mount_point(EXT4, FSTAB) == "/mnt/data"
-    assert planning.known_mount_point(EMPTY, FSTAB) == ""
-    assert planning.known_mount_point(None, FSTAB) == ""
+    assert planning.known_mount_point(WANTED, MOUNTED, "") == "/mnt/data"
+    assert planning.known_mount_point(WANTED, EXT4, FSTAB) == "/mnt/data"
+    assert planning.known_mount_point(WANTED, EMPTY, FSTAB) == ""
+    assert planning.known_mount_point(WANTED, None, FSTAB) == ""
 
 
 def test_prediction_is_the_state_after_the_steps() -> None:
