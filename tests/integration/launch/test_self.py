@@ -29,7 +29,7 @@ volumes:
 job:
   name: digits
   image: registry.lab:5000/experiments/digits:1
-  command: python3 /code/train.py --epochs 40 --pause 0.4 --results /data/{{ experiment }}/results
+  command: python3 /code/train.py --epochs 40 --pause 1.0 --results /data/{{ experiment }}/results
   mounts: ["/home/admin/digits:/code:ro"]
   env: {WORD: "{{ 'rumpel' ~ 'stilzchen' }}"}
   at_end: terminate
