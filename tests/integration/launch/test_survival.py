@@ -161,7 +161,8 @@ def test_five_interruptions_end_with_the_same_model_bit_for_bit(training: User) 
     states = [run["state"] for run in runs]
     assert states[0] == "interrupted" and states[-1] == "succeeded", runs
     assert "stopped" not in states
-    assert len(repeated_steps(runs)) >= 3, runs
+    # The first and the third have told how far they were; what the fourth has told may not have reached the disk.
+    assert len(repeated_steps(runs)) >= 2, runs
     for state, repeated in repeated_steps(runs):
         assert repeated == 0 if state == "interrupted" else 0 <= repeated <= STEPS_OF_AN_EPOCH, runs
     # The same training once more, from the beginning to the end.
@@ -339,4 +340,5 @@ def test_of_twenty_instances_only_the_five_that_were_taken_are_replaced(training
     assert sorted(after) == list(range(20))
     assert {rank for rank in after if after[rank] != before[rank]} == set(lost)
     assert len(training.alive("many")) == 20
-    assert asked.count("CreateFleet") == asked.count("CreateTags") == 1 and asked.count("RunInstances") == 0
+    assert asked.count("CreateFleet") == 1 and asked.count("RunInstances") == 0
+    assert asked.count("CreateTags") == 2, "the ranks, and the mark of the run that has made them"
