@@ -203,7 +203,7 @@ class Push:
                 changed = any(list(pool.map(self.send, choice.send)))
             if not changed or self.over.is_set() or attempt == TRIES - 1:
                 return
-            time.sleep(PAUSE)
+            self.over.wait(PAUSE)
 
     def look(self) -> plan.Choice:
         """What is on the instance now."""
