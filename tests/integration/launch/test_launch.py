@@ -28,8 +28,8 @@ def metrics(user: User) -> list[int]:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
 
-def ad_hoc(user: User, *args: str) -> str:
-    command = [str(Path(sys.executable).parent / "ansible"), *args]
+def typed(user: User, program: str, *args: str) -> str:
+    command = [str(Path(sys.executable).parent / program), *args]
     done = subprocess.run(command, cwd=user.folder, env=user.env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -105,13 +105,11 @@ def test_status_tells_job_and_cost(user: User) -> None:
 
 
 def test_inventory_has_the_groups_and_reaches_the_host(user: User) -> None:
-    root = Path(__file__).resolve().parents[3]
-    hosts = ad_hoc(user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "experiment_lab", "--list-hosts")
+    hosts = typed(user, "ansible", "experiment_lab", "--list-hosts")
     assert user.alive("lab")[0] in hosts
-    text = ad_hoc(
-        user, "-i", str(root / "inventory/spot.aws_ec2.yml"), "profile_lab:&type_t3_medium", "-m", "ansible.builtin.command", "-a", "findmnt -n -o FSTYPE /data"
-    )  # fmt: skip
-    assert "ext4" in text
+    look = ("-m", "ansible.builtin.command", "-a", "findmnt -n -o FSTYPE /data")
+    assert "ext4" in typed(user, "ansible", "profile_lab:&type_t3_medium", *look)
+    assert user.alive("lab")[0] in typed(user, "ansible-inventory", "--graph", "experiment_lab")
 
 
 def test_sync_brings_what_is_new(user: User) -> None:
