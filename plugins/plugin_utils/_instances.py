@@ -40,7 +40,8 @@ SILENCE = 20.0
 CONSOLE_PAUSES = (1.0, 10.0, 2.0)
 CONSOLE_LINES = 20
 FACTOR = 1.25
-WATCH_EVERY = 5.0
+# Once all have an address, AWS is asked whether one of them goes again only when none has come any further for so long.
+STANDSTILL = 20.0
 
 Raw = Mapping[str, Any]
 
@@ -256,6 +257,7 @@ class Waiter:
         self.heartbeat = Heartbeat(self.started)
         self.pauses = backoff(0.5, 5)
         self.next_look = 0.0
+        self.addressed = False
         self.scope = ""
         self.changed = False
 
@@ -332,9 +334,8 @@ class Waiter:
             self._judge(watched, before)
             if raw and raw.get("OwnerId"):
                 self.scope = f"{raw['OwnerId']}/{self.region}"
-        # Once all have an address, AWS is only asked whether one of them goes again.
-        waiting = any(next_step(w, self.settings) == "describe" for w in fleet if not w.settled)
-        self.next_look = self.clock.now() + (next(self.pauses) if waiting else WATCH_EVERY)
+        self.addressed = all(next_step(w, self.settings) != "describe" for w in fleet if not w.settled)
+        self.next_look = self.clock.now() + (STANDSTILL if self.addressed else next(self.pauses))
         return raws
 
     def _judge(self, watched: Watched, before: str | None) -> None:
@@ -377,6 +378,8 @@ class Waiter:
                 watched.next_at = self.clock.now() + next(watched.pauses)
                 _call, take = self._steps[watched.step]
                 take(self, watched, future.result())
+                if self.addressed and (watched.settled or next_step(watched, self.settings) != watched.step):
+                    self.next_look = self.clock.now() + STANDSTILL
 
     def _call_knock(self, view: Raw) -> bool:
         return self.ports.knock(view)

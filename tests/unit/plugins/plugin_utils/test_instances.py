@@ -75,6 +75,7 @@ class Cloud:
         self.consoles: list[tuple[float, str]] = [(0, CONSOLE)]
         self.logins: list[tuple[float, _ssh.Attempt]] = [(0, READY)]
         self.answers: list[tuple[float, bool]] = [(0, True)]
+        self.opens: dict[str, float] = {}
         self.scanned: list[Any] = []
         self.problem: str | None = None
         self.calls: list[str] = []
@@ -103,7 +104,8 @@ class Cloud:
 
     def login(self, view: Any) -> _ssh.Attempt:
         self.calls.append("login")
-        return self.at(self.logins)
+        closed = self.clock.time - self.start < self.opens.get(view["instance_id"], 0)
+        return _ssh.Attempt(_ssh.WAIT, "Connection refused") if closed else self.at(self.logins)
 
     def forget_connection(self, view: Any) -> None:
         self.calls.append("forget")
@@ -216,13 +218,25 @@ def test_a_slow_machine_is_polled_less_and_shows_life(world):
 
 
 @pytest.mark.parametrize("state", ["shutting-down", "terminated", "stopping"])
-def test_an_instance_that_goes_fails_at_once(world, state):
+def test_an_instance_that_goes_is_seen_once_it_stands_still(world, state):
     reason = {"Code": "Server.SpotInstanceTermination", "Message": "no Spot capacity"}
     world.cloud.states[ID1] = [(0, raw()), (3, raw(state=state, StateReason=reason))]
     world.cloud.consoles = [(0, "")]
     (watched,) = world.wait()
     assert watched.error == f"is {state} (Server.SpotInstanceTermination: no Spot capacity)"
-    assert world.seconds < 10
+    assert world.seconds < 25
+
+
+def test_machines_that_get_on_are_not_asked_about(world):
+    """Twelve machines whose sshd answers one after the other, a minute in all: one describe, as for a single one."""
+    names = [f"i-{number:017x}" for number in range(12)]
+    for number, name in enumerate(names):
+        world.cloud.states[name] = [(0, raw(name))]
+        world.cloud.opens[name] = 5.0 * number
+    assert all(watched.done for watched in world.wait(*names))
+    assert world.seconds >= 55
+    assert world.cloud.calls.count("describe") == 1
+
 
 
 def test_one_that_fails_ends_the_wait_for_all(world):
