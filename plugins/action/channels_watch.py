@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -62,6 +62,7 @@ SPEC: dict[str, Any] = {
     "experiment": {"type": "str", "required": True},
     "channels": {"type": "list", "elements": "dict", "required": True},
     "count": {"type": "int", "default": 1},
+    "mount_points": {"type": "list", "elements": "str", "default": []},
     "access": {"type": "dict", "default": {}},
     "confirm": {"type": "bool", "default": False},
     "format": {"type": "str", "choices": ["table", "json"], "default": "table"},
@@ -82,6 +83,7 @@ class Hosts:
     def __init__(self, client: Any, region: str, args: Mapping[str, Any], say: Callable[[str], None]) -> None:
         self.client, self.region, self.say = client, region, say
         self.experiment = args["experiment"]
+        self.mount_points = needed(args["mount_points"], args["channels"])
         self.access = access_of(args["access"], self.experiment)
         self.known_hosts = KnownHosts(args["known_hosts_file"])
         self.ports = AwsAndSsh(client, self.access, str(self.known_hosts.path))
@@ -310,6 +312,12 @@ class ActionModule(ActionBase):
         return found
 
 
+def needed(mount_points: Iterable[str], channels: list[dict[str, Any]]) -> list[str]:
+    """The mount points that a channel's remote path lies on."""
+    paths = [f"{str(one['remote_path']).rstrip('/')}/" for one in channels]
+    return [one for one in mount_points if any(path.startswith(f"{one.rstrip('/')}/") for path in paths)]
+
+
 def supervise(
     channels: list[dict[str, Any]], hosts: Hosts, found: Mapping[int, Host | None], moves: Moves, signals: Signals
 ) -> Supervisor:
@@ -326,13 +334,13 @@ def supervise(
     for rank, host in sorted(found.items()):
         paths = [(str(channels[number]["remote_path"]), bool(channels[number].get("recursive"))) for number in inbound]
         supervisor.inbound[rank] = inbound
-        sessions[rank] = Session(rank, host, paths, tell=supervisor.events.put, find=hosts.find)
+        tell = supervisor.events.put
+        sessions[rank] = Session(rank, host, paths, tell=tell, find=hosts.find, mount_points=hosts.mount_points)
     for number, one in enumerate(channels):
         path = _channel.absolute(str(one["local_path"]))
         if one["direction"] == "out" and sees_files() and os.path.exists(path):
-            event = Event(-1, LOCAL, (number,))
-            tell = supervisor.events.put
-            watches[number] = LocalWatch(path, bool(one.get("recursive")), functools.partial(tell, event))
+            heard = functools.partial(supervisor.events.put, Event(-1, LOCAL, (number,)))
+            watches[number] = LocalWatch(path, bool(one.get("recursive")), heard)
     return supervisor
 
 

@@ -45,6 +45,13 @@ options:
         more than one, what comes in lands in a directory C(rank-N) for each.
     type: int
     default: 1
+  mount_points:
+    description:
+      - Directories of the instances that are mount points of volumes or file systems. Nothing is moved while one that a
+        channel's C(remote_path) lies on is not mounted, as in a new generation that is still set up.
+    type: list
+    elements: str
+    default: []
   access:
     description: Section C(access) of the profile.
     type: dict

@@ -76,6 +76,12 @@ options:
       device:
         description: Device name to attach as. The first free one from V(/dev/sdf) on by default.
         type: str
+      launched:
+        description:
+          - The volume has come with the instance as O(volumes[].device), by a block device mapping of its launch. It is
+            looked for there, and neither made nor attached.
+        type: bool
+        default: false
   leaving_instance_ids:
     description:
       - Instances that AWS is taking or has taken. A volume that one of them still holds is waited for.
@@ -178,6 +184,7 @@ VOLUME_OPTIONS: dict[str, Any] = {
     "snapshot_id": {"type": "str"},
     "encrypted": {"type": "bool", "default": True},
     "device": {"type": "str"},
+    "launched": {"type": "bool", "default": False},
 }
 # A client token whose volume was deleted meanwhile answers with that volume: then the next token is used. Tokens change
 # every so many seconds as well, so that such volumes are soon forgotten.
@@ -354,6 +361,17 @@ def answer(step: Step, volume: Resource | None, device: str) -> Resource:
     }
 
 
+def read(ec2: Any, target: Target, wanted: list[Resource], clock: Any = time) -> attach.Facts:
+    """What AWS says; volumes that have come with the instance may be seen a moment later than the instance."""
+    end = clock.monotonic() + VISIBLE
+    while True:
+        facts = api.read(ec2, target, wanted)
+        unseen = [one for one in wanted if one.get("launched") and attach.find(one, target, facts) is None]
+        if not unseen or clock.monotonic() >= end:
+            return facts
+        clock.sleep(1)
+
+
 def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """The module's work.
 
@@ -361,7 +379,7 @@ def do(ec2: Any, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
         ApiError, VolumeError: what is wrong, for the user.
     """
     target = Target(params["instance_id"] or "", params["zone"], params["experiment"], params["rank"])
-    facts = api.read(ec2, target, params["volumes"])
+    facts = read(ec2, target, params["volumes"])
     problems = attach.problems(params["volumes"], target, facts)
     if problems:
         raise VolumeError("; ".join(problems))

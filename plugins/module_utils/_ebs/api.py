@@ -48,7 +48,8 @@ def read(ec2: Any, target: Target, wanted: list[Resource]) -> Facts:
         ApiError: a call failed.
     """
     ids = [one["volume_id"] for one in wanted if one.get("volume_id")]
-    own = own_volumes(ec2, target) if len(ids) < len(wanted) else []
+    known = len(ids) + sum(bool(one.get("launched")) for one in wanted)
+    own = own_volumes(ec2, target) if known < len(wanted) else []
     here = volumes_here(ec2, target.instance_id) if target.instance_id else []
     return Facts(own, volumes_by_id(ec2, ids), here)
 

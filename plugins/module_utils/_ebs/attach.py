@@ -88,6 +88,8 @@ def own_volumes(wanted: Resource, target: Target, volumes: list[Resource]) -> li
 
 def find(wanted: Resource, target: Target, facts: Facts) -> Resource | None:
     """The volume that is wanted, None where there is none yet."""
+    if wanted.get("launched"):
+        return next((one for one in facts.here if wanted["device"] in used_devices(target.instance_id, [one])), None)
     if wanted.get("volume_id"):
         return next((one for one in facts.by_id if one["VolumeId"] == wanted["volume_id"]), None)
     return next(iter(own_volumes(wanted, target, facts.own)), None)
@@ -111,6 +113,11 @@ def problems(wanted: list[Resource], target: Target, facts: Facts) -> list[str]:
 def _problem(wanted: Resource, found: Resource | None, target: Target) -> list[str]:
     name, wished = wanted["name"], wanted.get("volume_id")
     if found is None:
+        if wanted.get("launched"):
+            return [
+                f"{name}: {target.instance_id} was launched without this data set; close the experiment and launch it"
+                " again, or leave the data set out"
+            ]
         if wished:
             return [f"{name}: there is no volume {wished} in this region; check the id and the region"]
         if not (wanted.get("size") or wanted.get("snapshot_id")):

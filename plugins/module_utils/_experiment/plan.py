@@ -13,6 +13,7 @@ import json
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from .._ebs import data_sets
 from .._efs import plan as efs_plan
 from .._self import userdata
 from . import cost, crew, history, recovery, transformations
@@ -124,13 +125,33 @@ def volume_name(name: str, rank: int) -> str:
 
 
 def wanted_volumes(profile: Profile, facts: Facts) -> list[Resource]:
-    """The wanted volumes, one entry a volume of the profile and a rank; those that exist with their id and zone."""
+    """The wanted volumes, one entry a volume of the profile and a rank; those that exist with their id and zone.
+
+    A data set (``launched``) has no zone of its own: it comes with its instance.
+    """
     by_id = {raw["VolumeId"]: transformations.volume(raw) for raw in facts.volumes_by_id}
-    entries = []
-    for wanted in profile["volumes"]:
+    entries = _data_sets(profile, facts)
+    for wanted in data_sets.lasting(profile["volumes"]):
         for rank in range(profile["capacity"]["count"]):
             found = by_id.get(wanted["volume_id"]) if wanted["volume_id"] else own_volume(wanted["name"], rank, facts)
             entries.append(_volume_entry(wanted, rank, found))
+    return entries
+
+
+def _data_sets(profile: Profile, facts: Facts) -> list[Resource]:
+    devices, ranks = data_sets.devices(profile["volumes"]), range(profile["capacity"]["count"])
+    sizes = {raw["SnapshotId"]: raw.get("VolumeSize") for raw in facts.snapshots}
+    raws = {raw["InstanceId"]: raw for raw in facts.instances}
+    there = {one["rank"]: data_sets.volume_ids(raws[one["instance_id"]]) for one in members(facts)}
+    ids = {one["rank"]: one["instance_id"] for one in members(facts)}
+    entries = []
+    for wanted in [one for one in profile["volumes"] if one["name"] in devices]:
+        device = devices[wanted["name"]]
+        known = {"launched": True, "device": device, "size": sizes.get(wanted["snapshot_id"])}
+        for rank in ranks:
+            volume_id = there.get(rank, {}).get(device)
+            holders = {"volume_id": volume_id, "instance_ids": [ids[rank]] if volume_id else []}
+            entries.append({**_volume_entry(wanted, rank, None), **known, **holders})
     return entries
 
 
@@ -157,6 +178,7 @@ def _volume_entry(wanted: Resource, rank: int, found: Resource | None) -> Resour
         "zone": None,
         "state": None,
         "instance_ids": [],
+        "launched": False,
     }
     if found:
         entry.update({key: found[key] for key in ("volume_id", "size", "zone", "state", "instance_ids")})
@@ -198,7 +220,7 @@ def pinned_zones(profile: Profile, facts: Facts) -> list[str]:
     zones = {one["zone"] for one in wanted_volumes(profile, facts) if one["zone"]}
     working = {one["zone"] for one in members(facts) if one["zone"]}
     # Volumes that may be moved follow the instances.
-    if profile["volumes"] and working and (not zones or may_move(profile, facts)):
+    if data_sets.lasting(profile["volumes"]) and working and (not zones or may_move(profile, facts)):
         zones = working
     return sorted(zones)
 
@@ -392,7 +414,7 @@ def launch_template_data(profile: Profile, experiment: str, facts: Facts, wanted
             "HttpPutResponseHopLimit": access["http_put_response_hop_limit"],
             "InstanceMetadataTags": "enabled",
         },
-        "BlockDeviceMappings": _root_mapping(profile["image"], facts),
+        "BlockDeviceMappings": [*_root_mapping(profile["image"], facts), *data_sets.mappings(profile["volumes"])],
         "TagSpecifications": [
             {"ResourceType": kind, "Tags": transformations.tag_list(_template_tags(profile, wanted_tags))}
             for kind in TAGGED_AT_LAUNCH
@@ -509,7 +531,7 @@ def public_key(line: str | None) -> str | None:
 
 def single_zone(profile: Profile) -> bool:
     """Whether all instances must come from one zone: several instances whose volumes are to be found again."""
-    return bool(profile["volumes"]) and profile["capacity"]["count"] > 1
+    return bool(data_sets.lasting(profile["volumes"])) and profile["capacity"]["count"] > 1
 
 
 def make(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _aws_errors
+from .._ebs import data_sets
 from .._efs import plan as efs_plan
 from .._self import userdata
 from . import access, crew, elsewhere, plan, regions, successors, transformations
@@ -420,7 +421,22 @@ def _volume(case: Case, wanted: Resource) -> list[str]:
                 "leave volume_id out, then each instance gets its own, or set the count to 1"
             )
         return found
+    if data_sets.is_data_set(wanted):
+        return _snapshot(case, wanted, key) + _launched_without(case, wanted, key)
     return _ambiguous(case, wanted["name"], key) + _snapshot(case, wanted, key)
+
+
+def _launched_without(case: Case, wanted: Resource, key: str) -> list[str]:
+    """A data set comes with an instance and cannot be added later."""
+    mine = [one for one in plan.wanted_volumes(case.profile, case.facts) if one["volume"] == wanted["name"]]
+    has = {one["rank"] for one in mine if one["volume_id"]}
+    lacks = [one["instance_id"] for one in plan.members(case.facts) if one["rank"] not in has]
+    if not lacks:
+        return []
+    return [
+        f"{key}: {', '.join(lacks)} was launched without this data set; close the experiment and launch it again, or"
+        " leave the data set out"
+    ]
 
 
 def _ambiguous(case: Case, name: str, key: str) -> list[str]:
@@ -446,7 +462,7 @@ def _snapshot(case: Case, wanted: Resource, key: str) -> list[str]:
         how = f"{snapshot['State']} ({snapshot.get('Progress') or 'no progress known'})"
         return [f"{key}.snapshot_id: {wanted['snapshot_id']} is {how}; wait until it is completed, or name another"]
     least = snapshot.get("VolumeSize") or 0
-    if wanted["size"] < least:
+    if not data_sets.is_data_set(wanted) and wanted["size"] < least:
         return [f"{key}.size: {wanted['size']} GiB is smaller than the snapshot ({least} GiB); set at least {least}"]
     return []
 

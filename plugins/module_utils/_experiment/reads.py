@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Callable
 
 from .. import _aws_errors
+from .._ebs import data_sets
 from .._efs import api as efs_api
 from .._efs import plan as efs_plan
 from .._results.plan import place_of
@@ -185,7 +186,7 @@ def _storage_reads(clients: Clients, profile: Profile, experiment: str) -> Reads
         "tags": lambda: api.tagged_resources(clients("ec2"), experiment),
         "instances": lambda: api.marked_instances(clients("ec2"), experiment),
     }
-    if profile["volumes"]:
+    if data_sets.lasting(profile["volumes"]):
         reads["own_volumes"] = lambda: api.marked_volumes(clients("ec2"), experiment)
     ids = [volume["volume_id"] for volume in profile["volumes"] if volume["volume_id"]]
     if ids:

@@ -3,10 +3,11 @@
 
 """Says when something below given paths changes. Runs on an instance, sent there as text; standard library only.
 
-Writes lines to its output: ``ready``, ``changed 0 2`` (numbers of the paths), ``blind TEXT`` (changes below some paths
-cannot be seen), and ``alive`` now and then, so that a dead connection is noticed on both sides.
-Source: inotify(7). What another machine writes to a network file system is not seen; the caller looks through
-everything now and then anyway.
+Writes lines to its output: ``waiting /data`` (not mounted yet, or not any more), ``ready``, ``changed 0 2`` (numbers of
+the paths), ``blind TEXT`` (changes below some paths cannot be seen), and ``alive`` now and then, so that a dead
+connection is noticed on both sides.
+Source: inotify(7); proc(5), mountinfo, which can be polled for changes. What another machine writes to a network file
+system is not seen; the caller looks through everything now and then anyway.
 """
 
 from __future__ import annotations
@@ -133,24 +134,60 @@ def say(text: str) -> None:
         os._exit(0)
 
 
-def watch(paths: list[str], recursive: list[bool]) -> None:
+class Mounts:
+    """Mount points that must be there, because what is written below one that is not would lie hidden under it."""
+
+    def __init__(self, wanted: list[str], table: str = "/proc/self/mountinfo") -> None:
+        self.wanted = wanted
+        self.fd = os.open(table, os.O_RDONLY | os.O_CLOEXEC)
+        self.poll = select.poll()
+        self.poll.register(self.fd, select.POLLERR | select.POLLPRI)
+
+    def missing(self) -> list[str]:
+        """Those that are not mounted."""
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        table = b"".join(iter(lambda: os.read(self.fd, 65536), b""))
+        there = {os.fsdecode(line.split(b" ")[4]) for line in table.splitlines()}
+        return [one for one in self.wanted if one not in there]
+
+    def wait(self) -> None:
+        """Return once all are mounted."""
+        missing = self.missing()
+        while missing:
+            say("waiting " + ", ".join(missing))
+            self.poll.poll(ALIVE_S * 1000)
+            missing = self.missing()
+
+
+def watch(paths: list[str], recursive: list[bool], mount_points: list[str]) -> None:
     """Tell changes until nobody listens any more."""
-    watcher = Watcher(paths, recursive)
+    mounts = Mounts(mount_points)
+    while True:
+        mounts.wait()
+        watcher = Watcher(paths, recursive)
+        follow(watcher, mounts)
+        os.close(watcher.fd)
+
+
+def follow(watcher: Watcher, mounts: Mounts) -> None:
+    """Tell changes until a mount point is gone."""
     say("ready")
     told = ""
-    while True:
+    mounts.poll.register(watcher.fd, select.POLLIN)
+    while not mounts.missing():
         if watcher.blind != told:
             told = watcher.blind
             say(f"blind {told}")
-        if not select.select([watcher.fd], [], [], ALIVE_S)[0]:
+        if not mounts.poll.poll(ALIVE_S * 1000):
             say("alive")
             continue
         time.sleep(GATHER_S)
         changed = watcher.events()
         if changed:
             say("changed " + " ".join(map(str, sorted(changed))))
+    mounts.poll.unregister(watcher.fd)
 
 
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    watch(arguments["paths"], arguments["recursive"])
+    watch(arguments["paths"], arguments["recursive"], arguments["mount_points"])

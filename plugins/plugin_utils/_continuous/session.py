@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ PAUSE_S = 1.0
 # A host that does not answer for so long may be gone for good: then AWS is asked where the experiment runs now.
 PATIENCE_S = 10.0
 
-UP, DOWN, CHANGED, BLIND, MOVED, LOST = "up", "down", "changed", "blind", "moved", "lost"
+UP, DOWN, CHANGED, BLIND, MOVED, LOST, WAITS = "up", "down", "changed", "blind", "moved", "lost", "waits"
 HOPELESS = (_ssh.BAD_KEY, _ssh.BAD_CONTROL_PATH)
 
 
@@ -54,6 +54,7 @@ class Session:
         rank: rank of the host.
         host: where it is now; None when it does not run yet, then it is looked for.
         paths: the inbound paths to watch there, with whether what is below them counts.
+        mount_points: what must be mounted there before anything is moved.
         tell: takes events, from any thread.
         find: asks AWS where a rank is now: its rank and the instance that is known; None while it is nowhere. May take
             long and raise an exception with a clear text.
@@ -67,8 +68,10 @@ class Session:
         *,
         tell: Callable[[Event], None],
         find: Find,
+        mount_points: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
+        self.mount_points = list(mount_points)
         self.rank, self.host, self.paths = rank, host, paths
         self.tell_all, self.find, self.clock = tell, find, clock or Clock()
         self.over = threading.Event()
@@ -128,7 +131,7 @@ class Session:
         """The watcher's command line."""
         source = Path(str(remote_watch.__file__)).read_text(encoding="utf-8")
         paths, recursive = [path for path, _all in self.paths], [everything for _path, everything in self.paths]
-        given = json.dumps({"paths": paths, "recursive": recursive})
+        given = json.dumps({"paths": paths, "recursive": recursive, "mount_points": self.mount_points})
         command = _ssh.remote_command("python3", "-c", source, given)
         return _ssh.ssh_argv(host.target, command, timeout=CONNECT_S)
 
@@ -157,4 +160,6 @@ class Session:
             self.tell(CHANGED, numbers=tuple(int(number) for number in rest.split()))
         elif word == "blind":
             self.tell(BLIND, rest)
+        elif word == "waiting":
+            self.tell(WAITS, rest)
         return False

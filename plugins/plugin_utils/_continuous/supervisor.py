@@ -22,6 +22,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.sessi
     LOST,
     MOVED,
     UP,
+    WAITS,
     Event,
     Host,
     Session,
@@ -173,6 +174,9 @@ class Supervisor:
         elif event.kind == DOWN:
             self.up.discard(event.rank)
             self.tell_once(event.rank, f"no connection ({event.text}); trying on")
+        elif event.kind == WAITS:
+            self.up.discard(event.rank)
+            self.tell_once(event.rank, f"waits until {event.text} is mounted there")
         elif event.kind == MOVED:
             self.say(f"rank {event.rank}: is {event.text} now")
         elif event.kind == BLIND:

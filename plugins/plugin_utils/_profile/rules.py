@@ -400,12 +400,14 @@ def volume_read_only(checked: Checked) -> None:
         at = ("volumes", index)
         if not volume["read_only"]:
             continue
-        if not volume["volume_id"]:
-            what = "a new volume could not be filled, and one of a snapshot would stay behind"
-            checked.report((*at, "read_only"), what, "give volume_id, or remove it")
+        given = _list(checked.document.data, "volumes")[index]
+        if not (volume["volume_id"] or volume["snapshot_id"]):
+            what = "a new volume could not be filled"
+            checked.report((*at, "read_only"), what, "give volume_id or snapshot_id, or remove it")
+        elif volume["snapshot_id"] and given.get("size"):
+            checked.report((*at, "size"), "it has the size of its snapshot", "remove it", given["size"])
         if "rw" in (volume["options"] or "").split(","):
             checked.report((*at, "options"), "rw contradicts read_only", "remove one of them", volume["options"])
-        given = _list(checked.document.data, "volumes")[index]
         for key in ("owner", "group", "mode"):
             if given.get(key):
                 checked.report((*at, key), "nothing is changed on a read_only volume", "remove it", given[key])

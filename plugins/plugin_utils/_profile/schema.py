@@ -328,7 +328,7 @@ VOLUME = {
     ),
     "read_only": Key(
         "bool",
-        "Never write to the volume, which volume_id names.",
+        "Never write to it: the volume of volume_id, or a copy of snapshot_id that comes and goes with each instance.",
         False,
     ),
     "mount_point": Key(

@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -107,6 +108,19 @@ class User:
         ]
         pages = self.client(region=region).describe_instances(Filters=filters)["Reservations"]
         return sorted(instance["InstanceId"] for page in pages for instance in page["Instances"])
+
+    def reboot(self, instance: str, experiment: str) -> None:
+        """Reboots an instance and waits until it lets in again."""
+        boot_id = "cat /proc/sys/kernel/random/boot_id"
+        before = self.ssh(instance, experiment, boot_id)
+        self.client().reboot_instances(InstanceIds=[instance])
+        until = time.monotonic() + 90
+        while time.monotonic() < until:
+            with contextlib.suppress(subprocess.SubprocessError):
+                if self.ssh(instance, experiment, boot_id) != before:
+                    return
+            time.sleep(0.5)
+        raise TimeoutError(f"{instance} does not come back")
 
     def control(self, path: str, **data: Any) -> Any:
         """Asks the lab: reads what is set, or sets a fault, a shortage, a denied action."""

@@ -131,6 +131,45 @@ def test_back_again_by_hand_and_away_with_the_old_ones(user: User) -> None:
     assert user.ssh(third, NAME, "cat /ext/data /fast/data | md5sum") == sums
     user.play("close", *PLAY, "-e", "delete_volumes=all")
     assert len(snapshots(user)) == 2, "instead of the old volumes"
-    for one in snapshots(user):
-        user.client().delete_snapshot(SnapshotId=one)
-    assert user.tagged(NAME) == {}
+    (user.folder / "sums").write_text(sums)
+
+
+DATA_SET = """
+extends: lab
+capacity: {instance_types: [t3.medium], count: 2}
+channels: []
+job: null
+runtime: {docker: false}
+volumes:
+  - {name: out, size: 1, mount_point: /out}
+  - {name: ext, snapshot_id: SNAP0, read_only: true, mount_point: /ext}
+  - {name: fast, snapshot_id: SNAP1, read_only: true, mount_point: /fast, fs_type: xfs}
+"""
+
+
+def test_snapshots_are_data_sets_of_every_instance(user: User) -> None:
+    wanted = [{"Name": "tag:spot:experiment", "Values": [NAME]}]
+    found = user.client().describe_snapshots(Filters=wanted)["Snapshots"]
+    names = {tag["Value"]: one["SnapshotId"] for one in found for tag in one["Tags"] if tag["Key"] == "spot:volume"}
+    text = DATA_SET.replace("SNAP0", names["ext"]).replace("SNAP1", names["fast"])
+    (user.folder / "profiles/sets.yml").write_text(text)
+    predicted = user.play("launch", "-e", "profile=sets", "--check")
+    assert f"Data set ext: 2 GiB gp3 of {names['ext']}, comes and goes with the instance" in predicted
+    user.play("launch", "-e", "profile=sets")
+    for instance in user.alive("sets"):
+        assert user.ssh(instance, "sets", "cat /ext/data /fast/data | md5sum") == (user.folder / "sums").read_text()
+        assert "Read-only" in user.ssh(instance, "sets", "sudo touch /ext/new 2>&1 || true")
+    first = user.alive("sets")[0]
+    user.ssh(first, "sets", "echo kept > /out/note")
+    user.reboot(first, "sets")
+    sums = user.ssh(first, "sets", "cat /out/note; cat /ext/data /fast/data | md5sum")
+    assert sums == "kept\n" + (user.folder / "sums").read_text()
+    before = user.changing_calls()
+    user.play("launch", "-e", "profile=sets")
+    assert user.changing_calls() == before
+    user.play("close", "-e", "profile=sets")
+    assert len(user.tagged("sets")["volume"]) == 2, "of each instance its own; the data sets have gone with them"
+    user.play("close", "-e", "profile=sets", "-e", "delete_volumes=all")
+    for one in found:
+        user.client().delete_snapshot(SnapshotId=one["SnapshotId"])
+    assert user.tagged("sets") == {} == user.tagged(NAME)

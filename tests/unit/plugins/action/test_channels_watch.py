@@ -96,8 +96,17 @@ def test_each_host_brings_to_its_directory_also_while_it_is_the_only_one_that_ru
 def test_a_rank_that_does_not_run_yet_is_looked_for(code: Path) -> None:
     moves = channels_watch.Moves([], 2, lambda _line: None, quiet=True, confirm=False)
     found = {0: Host("i-1", _ssh.Target("192.0.2.1")), 1: None}
-    ports = SimpleNamespace(find=lambda _rank, _known: None)
+    ports = SimpleNamespace(find=lambda _rank, _known: None, mount_points=["/r"])
     signals = SimpleNamespace(stop=threading.Event())
     made = channels_watch.supervise([out(code, Path("/r"))], ports, found, moves, signals)  # type: ignore[arg-type]
     assert [line.rank for line in made.lines] == [0, 1]
     assert {rank: session.host for rank, session in made.sessions.items()} == found
+    assert [session.mount_points for session in made.sessions.values()] == [["/r"], ["/r"]]
+
+
+@pytest.mark.parametrize(
+    ("remote_path", "needed"),
+    [("/data/code/", ["/data"]), ("/data", ["/data"]), ("/database/", []), ("/data/sets/a", ["/data", "/data/sets"])],
+)
+def test_only_what_a_channel_lies_on_must_be_mounted(remote_path: str, needed: list[str]) -> None:
+    assert channels_watch.needed(["/data", "/data/sets"], [{"remote_path": remote_path}]) == needed

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from ansible_collections.experiments.spot.plugins.inventory.auto import ROOT, finds_its_hosts
 
 # An inventory plugin of ansible-core that needs no network; what it tells shows that it was asked.

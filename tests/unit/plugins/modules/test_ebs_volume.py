@@ -157,6 +157,44 @@ def run(ec2: Ec2, *volumes: dict[str, Any], check_mode: bool = False, rank: int 
     return ebs_volume.do(ec2, params, check_mode)
 
 
+WORDS = {"name": "words", "device": "/dev/sdp", "launched": True}
+
+
+def test_a_volume_that_came_with_the_instance_is_found_by_its_device(ec2: Ec2) -> None:
+    words = ec2.add("other", Tags=[])
+    ec2.give(words, HERE, "/dev/sdp")
+    found = run(ec2, {"name": "data", "size": 5}, WORDS)
+    assert [(one["name"], one["device"]) for one in found["volumes"]] == [("data", "/dev/sdf"), ("words", "/dev/sdp")]
+    assert found["volumes"][1] == {
+        "name": "words",
+        "volume_id": words,
+        "size": 5,
+        "device": "/dev/sdp",
+        "created": False,
+        "attached": False,
+    }
+    assert not run(ec2, {"name": "data", "size": 5}, WORDS)["changed"]
+    assert ec2.log.count("CreateVolume") == ec2.log.count("AttachVolume") == 1
+
+
+def test_a_volume_that_came_with_the_instance_is_waited_for(ec2: Ec2, clock: Clock) -> None:
+    words = ec2.add("other", Tags=[])
+    clock.then = [(3, lambda: ec2.give(words, HERE, "/dev/sdp"))]
+    target = ebs_volume.Target(HERE, "a", "exp", 0)
+    facts = ebs_volume.read(ec2, target, [WORDS], clock)
+    assert [one["VolumeId"] for one in facts.here] == [words] and clock.now == 3
+    ec2.volumes.clear()
+    assert ebs_volume.read(ec2, target, [WORDS], clock).here == []
+    assert clock.now <= 3 + ebs_volume.VISIBLE + 1
+
+
+def test_an_instance_without_the_data_set_is_told(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ebs_volume, "VISIBLE", 0)
+    with pytest.raises(ebs_volume.VolumeError, match="i-here was launched without this data set; close"):
+        run(ec2, WORDS)
+    assert set(ec2.log) == {"DescribeVolumes"}
+
+
 def test_new_volume_is_made_tagged_encrypted_and_attached_once(ec2: Ec2) -> None:
     predicted = run(ec2, check_mode=True)
     assert predicted["changed"] and not ec2.volumes

@@ -238,7 +238,6 @@ def test_machines_that_get_on_are_not_asked_about(world):
     assert world.cloud.calls.count("describe") == 1
 
 
-
 def test_one_that_fails_ends_the_wait_for_all(world):
     world.cloud.states[ID2] = [(0, raw(ID2, state="terminated"))]
     first, second = world.wait(ID1, ID2)

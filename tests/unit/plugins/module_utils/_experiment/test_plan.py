@@ -143,6 +143,30 @@ def test_several_instances_with_volumes_need_one_zone(count: int, volumes: bool,
     assert make(wanted)["single_zone"] is expected
 
 
+DATA_SET = volume_of_profile(name="words", snapshot_id="snap-1", read_only=True, mount_point="/words")
+WORDS: Resource = {"SnapshotId": "snap-1", "VolumeSize": 20}
+
+
+def test_a_data_set_fixes_no_zone_and_comes_with_each_instance() -> None:
+    wanted = {"volumes": [DATA_SET], "capacity": {"count": 2}}
+    device = [{"DeviceName": "/dev/sdp", "Ebs": {"VolumeId": "vol-9"}}]
+    first = instance("i-1", zone="us-east-1b", BlockDeviceMappings=device)
+    planned = make(wanted, snapshots=[WORDS], instances=[first])
+    assert (planned["zone"], planned["single_zone"], len(planned["pools"])) == (None, False, 4)
+    assert [(one["name"], one["volume_id"], one["instance_ids"], one["size"]) for one in planned["volumes"]] == [
+        ("words", "vol-9", ["i-1"], 20),
+        ("words-1", None, [], 20),
+    ]
+    mappings = {one["DeviceName"]: one["Ebs"] for one in planned["launch_template"]["data"]["BlockDeviceMappings"]}
+    assert mappings["/dev/sdp"]["DeleteOnTermination"] and mappings["/dev/sdp"]["SnapshotId"] == "snap-1"
+
+
+def test_volumes_fix_the_zone_beside_a_data_set() -> None:
+    planned = make({"volumes": [DATA_SET, volume_of_profile()]}, snapshots=[WORDS], own_volumes=[volume("vol-1")])
+    assert planned["zone"] == "us-east-1a"
+    assert [(one["name"], one["launched"]) for one in planned["volumes"]] == [("words", True), ("data", False)]
+
+
 # Launch template
 
 

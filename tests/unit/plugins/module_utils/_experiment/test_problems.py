@@ -180,6 +180,11 @@ CASES: dict[str, tuple[Resource, Resource, list[str]]] = {
         ["volumes: data (vol-1) is in us-east-1a", "i-1 in us-east-1b"],
     ),
     "snapshot": (volumes(snapshot_id="snap-1"), {}, ["volumes.data.snapshot_id: there is no snapshot snap-1"]),
+    "launched without the data set": (
+        volumes(snapshot_id="snap-1", read_only=True, size=1),
+        {"snapshots": [{"SnapshotId": "snap-1", "VolumeSize": 20}], "instances": [instance("i-1")]},
+        ["volumes.data: i-1 was launched without this data set; close the experiment"],
+    ),
     "smaller than the snapshot": (
         volumes(snapshot_id="snap-1", size=10),
         {"snapshots": [{"SnapshotId": "snap-1", "VolumeSize": 20}]},

@@ -18,12 +18,13 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._continuous impor
 class Running:
     """The program as an instance runs it: its text as an argument, paths as JSON."""
 
-    def __init__(self, *paths: str, recursive: bool = True) -> None:
-        given = json.dumps({"paths": list(paths), "recursive": [recursive] * len(paths)})
+    def __init__(self, *paths: str, recursive: bool = True, mount_points: tuple[str, ...] = ()) -> None:
+        wanted = {"paths": list(paths), "recursive": [recursive] * len(paths), "mount_points": list(mount_points)}
+        given = json.dumps(wanted)
         source = Path(remote_watch.__file__).read_text()
         self.process = subprocess.Popen([sys.executable, "-c", source, given], stdout=subprocess.PIPE)
         self.rest = b""
-        assert self.line() == "ready"
+        assert self.line() == (f"waiting {', '.join(mount_points)}" if mount_points else "ready")
 
     def line(self, seconds: float = 20.0) -> str:
         """The next line."""
@@ -67,6 +68,36 @@ def test_changes_are_told_by_the_number_of_their_path(tmp_path: Path, started: l
     assert running.change() == "changed 0"
     os.remove(tmp_path / "a/new")
     assert running.change() == "changed 0"
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Iterator[Path]:
+    """A directory that something can be mounted on."""
+    place = tmp_path / "data"
+    place.mkdir()
+    yield place
+    subprocess.run(["umount", str(place)], check=False, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_what_is_not_mounted_is_waited_for(volume: Path, started: list[Running]) -> None:
+    running = Running(str(volume), mount_points=(str(volume),))
+    started.append(running)
+    assert running.line() == f"waiting {volume}"
+    (volume / "hidden").write_text("1")
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(volume)], check=True)
+    while (line := running.line()) == f"waiting {volume}":
+        pass
+    assert line == "ready"
+    (volume / "seen").write_text("1")
+    assert running.change() == "changed 0"
+    subprocess.run(["umount", "--lazy", str(volume)], check=True)
+    while running.change() != f"waiting {volume}":
+        pass
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(volume)], check=True)
+    while (line := running.line()) == f"waiting {volume}":
+        pass
+    assert line == "ready"
 
 
 def test_new_directories_are_seen_into(tmp_path: Path, started: list[Running]) -> None:

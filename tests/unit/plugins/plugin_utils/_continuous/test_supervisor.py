@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -165,6 +166,31 @@ def test_each_change_runs_its_channel_and_only_that(idle: Told, tmp_path: Path) 
     assert ran.count(1) == 1
     (tmp_path / "results/y").write_text("1")
     until(lambda: ran.count(1) >= 2)
+    work.end()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_nothing_is_moved_while_a_volume_is_not_mounted(idle: Told, tmp_path: Path) -> None:
+    ran: list[int] = []
+
+    def move(line: Line) -> Verdict:
+        ran.append(line.channel)
+        return Verdict(OK, "")
+
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    idle.session.mount_points = [str(volume)]
+    work = Work(idle, move, tmp_path / "code", Line(0, 3, "out", delay=0.1))
+    work.thread.start()
+    until(lambda: f"rank 3: waits until {volume} is mounted there" in work.said)
+    (tmp_path / "code/new").write_text("1")
+    assert ran == []
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(volume)], check=True)
+    try:
+        until(lambda: ran == [0])
+    finally:
+        subprocess.run(["umount", "--lazy", str(volume)], check=True)
+    until(lambda: work.said.count(f"rank 3: waits until {volume} is mounted there") == 2)
     work.end()
 
 

@@ -115,6 +115,11 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"volumes": [volume(volume_id=VOL, snapshot_id="snap-01234567")]}, "volumes[0].snapshot_id", "new volume"),
         ({"volumes": [volume(read_only=True)]}, "volumes[0].read_only", "a new volume could not be filled"),
         (
+            {"volumes": [volume(snapshot_id="snap-01234567", read_only=True, size=9)]},
+            "volumes[0].size",
+            "the size of its snapshot",
+        ),
+        (
             {"volumes": [volume(volume_id=VOL, read_only=True, options="rw,noatime")]},
             "volumes[0].options",
             "rw contradicts read_only",
