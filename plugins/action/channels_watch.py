@@ -218,14 +218,6 @@ def first_names(report: Report, limit: int = 3) -> str:
     return f" ({', '.join(names[:limit])}{more})" if names else ""
 
 
-def name_of(channel: Mapping[str, Any]) -> str:
-    """How a channel is called: by its name, else by what it does."""
-    arrow = "→" if channel["direction"] == "out" else "←"
-    return str(
-        channel.get("name") or f"{channel['direction']} {channel['local_path']} {arrow} {channel['remote_path']}"
-    )
-
-
 def lines_of(channels: list[dict[str, Any]], ranks: list[int]) -> list[Line]:
     """A line for each channel and each of its hosts."""
     every = rules.FULL_PASS_S if sees_files() else BLIND_PASS_S
@@ -233,7 +225,7 @@ def lines_of(channels: list[dict[str, Any]], ranks: list[int]) -> list[Line]:
         Line(
             number,
             rank,
-            name_of(channel),
+            _channel.name_of(channel),
             delay=float(channel.get("delay") or 1.0),
             every=every if channel["direction"] == "out" else rules.FULL_PASS_S,
         )

@@ -178,6 +178,14 @@ def label(channel: Mapping[str, Any]) -> str:
     return channel.get("name") or f"{channel['local_path']} {arrow} {channel['remote_path']}"
 
 
+def name_of(channel: Mapping[str, Any]) -> str:
+    """How a channel is called: by its name, else by what it does."""
+    arrow = "→" if channel["direction"] == "out" else "←"
+    return str(
+        channel.get("name") or f"{channel['direction']} {channel['local_path']} {arrow} {channel['remote_path']}"
+    )
+
+
 def is_for(channel: Mapping[str, Any], rank: int) -> bool:
     """Says whether a channel serves the host of a rank; ``hosts`` is all, first or a list of ranks."""
     hosts = [str(word) for word in channel.get("hosts") or ["all"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -62,6 +63,17 @@ def cut(address: str) -> Iterator[None]:
     finally:
         for rule in rules:
             subprocess.run(["iptables", "-D", *rule], check=True)
+
+
+def test_once_tells_what_each_channel_moved(kept: tuple[User, Path]) -> None:
+    user, _log = kept
+    (user.folder / "code/news").write_text("12345")
+    text = user.play("sync", "-e", "profile=kept", "-e", "direction=out", "-e", "format=json")
+    (row,) = json.JSONDecoder().raw_decode(text, text.index("[\n"))[0]
+    assert (row["rank"], row["files"], row["bytes"], row["deleted"]) == (0, 1, 5, 0)
+    assert user.ssh(user.alive("kept")[0], "kept", "cat code/news") == "12345"
+    again = user.play("sync", "-e", "profile=kept", "-e", "direction=out")
+    assert re.search(r"out \S+/code/ → \S+/code/ +0 +0 +0 B", again), again
 
 
 def test_channels_keep_going_through_a_cut_and_a_new_generation(kept: tuple[User, Path]) -> None:
