@@ -5,6 +5,7 @@ Portal Gun's rule: rsync each `delay` seconds after the last one has ended, each
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from bench.overhead import BARE, client, find, ssh_command
 from bench.user import ROOT, User, user
 
 SAVES = 40
-PAIRS = 3
+PAIRS = 5
+CUT_S = 30
+CUTS = 3
+LAB = "bench-channels"
 IDLE_S = 60
 DELAY = 1.0
 LIMITS = {
@@ -31,6 +35,7 @@ LIMITS = {
     "latency_p50_s": DELAY + 0.4,
     "latency_p99_s": DELAY + 1.5,
     "idle_cpu_percent": 1.0,
+    "back_after_cut_s": 5.0,
 }
 OURS = """
 import json, sys, time
@@ -119,6 +124,36 @@ def latencies(machine: Machine, source: Path, path: str) -> list[float]:
     return taken
 
 
+@contextlib.contextmanager
+def cut(address: str) -> Iterator[None]:
+    """No packet reaches the address."""
+    rules = [(chain, "-d", address, "-j", "DROP") for chain in ("OUTPUT", "FORWARD")]
+    for rule in rules:
+        subprocess.run(["iptables", "-I", *rule], check=True)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            subprocess.run(["iptables", "-D", *rule], check=True)
+
+
+def returns(machine: Machine, source: Path, path: str) -> list[float]:
+    """Seconds from the end of a cut of the network to the arrival of what was saved meanwhile."""
+    taken = []
+    for number in range(CUTS):
+        content = f"cut {number}"
+        with cut(machine.address.rpartition("@")[2]):
+            time.sleep(CUT_S / 2)
+            (source / "saved").write_text(content)
+            time.sleep(CUT_S / 2)
+        healed, until = time.time(), time.monotonic() + 60
+        subprocess.run([*machine.shared, "-O", "exit", machine.address], check=False, stderr=subprocess.DEVNULL)
+        while not machine.arrived(path, content) and time.monotonic() < until:
+            time.sleep(0.2)
+        taken.append(machine.since(path) - healed)
+    return taken
+
+
 def cpu_of(pids: Callable[[], list[int]]) -> float:
     """Seconds of processor time of processes and of the children that they waited for."""
     total = 0
@@ -129,8 +164,9 @@ def cpu_of(pids: Callable[[], list[int]]) -> float:
 
 
 def tree_of(pid: int) -> list[int]:
-    """A process and its descendants."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """A process and its descendants, those included that one of its threads has started."""
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    children = [child for text in lists for child in text.split()]
     return [pid, *(inner for child in children for inner in tree_of(int(child)))]
 
 
@@ -171,6 +207,7 @@ def measure(one: User) -> dict[str, Any]:
     time.sleep(IDLE_S)
     raw["idle_cpu_percent"] = 100 * (cpu_of(lambda: tree_of(running.process.pid)) - before) / IDLE_S
     raw["latency_s"] = latencies(machine, live, "live/saved")
+    raw["back_after_cut_s"] = returns(machine, live, "live/saved")
     running.process.send_signal(2)
     running.process.wait(60)
     over, count, started = threading.Event(), [0], time.monotonic()
@@ -187,7 +224,7 @@ def measure(one: User) -> dict[str, Any]:
 
 def main() -> int:
     """Measures, prints, keeps; exit status 1 when a limit is passed."""
-    with user() as one:
+    with user(LAB) as one:
         raw = measure(one)
     figures: dict[str, float] = {
         f"{kind}_ratio": statistics.median(pair["ours_s"] / pair["raw_s"] for pair in raw[kind])
@@ -198,6 +235,7 @@ def main() -> int:
         figures[f"{prefix}latency_p50_s"] = statistics.median(taken)
         figures[f"{prefix}latency_p99_s"] = taken[-1]
     figures["idle_cpu_percent"] = raw["idle_cpu_percent"]
+    figures["back_after_cut_s"] = max(raw["back_after_cut_s"])
     raw = {
         "date": date.today().isoformat(),
         "load": os.getloadavg(),

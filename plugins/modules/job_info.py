@@ -111,8 +111,9 @@ runs:
 notice:
   description:
     - What M(experiments.spot.notice_watcher) saw and did, empty when there is no notice.
-    - C(kind) is V(interruption), V(rebalance) or V(expired). C(time) is when AWS acts. C(phase) goes from V(noticed) to
-      V(done). C(job) is what became of the job, C(volumes) what became of the volumes, C(messages) what was notable.
+    - C(kind) is V(interruption), V(rebalance), V(expired) or V(ended). C(time) is when AWS acts. C(phase) goes from
+      V(noticed) to V(done). C(job) is what became of the job, C(volumes) what became of the volumes, C(messages) what
+      was notable.
   type: dict
   returned: success
 storage_silent:

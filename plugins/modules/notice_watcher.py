@@ -40,6 +40,19 @@ options:
       - Two clocks must agree on it, of AWS's (as the metadata service tells it), the machine's and the uptime, so that
         no single wrong clock ends a job early.
     type: str
+  end_after:
+    description:
+      - How long the instance stays after its job has ended. Then the same is done as at O(expires). Without it the
+        instance stays.
+      - It stays as long as the file C(/run/experiments-spot/stay) is there, and while another job runs.
+    type: dict
+    suboptions:
+      succeeded:
+        description: Seconds after a job that succeeded.
+        type: float
+      failed:
+        description: Seconds after a job that failed.
+        type: float
   webhook:
     description: Address that gets a POST of a JSON document when the steps are done. It may take 5 seconds.
     type: str
@@ -287,6 +300,10 @@ def main() -> None:
             "rebalance": {"type": "str", "choices": ["ignore", "act"], "default": "ignore"},
             "expires": {"type": "str"},
             "webhook": {"type": "str", "no_log": True},
+            "end_after": {
+                "type": "dict",
+                "options": {"succeeded": {"type": "float"}, "failed": {"type": "float"}},
+            },
             "volumes": {
                 "type": "list",
                 "elements": "dict",

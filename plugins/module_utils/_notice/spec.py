@@ -22,17 +22,19 @@ BASE_DIR = "/usr/local/lib/experiments-spot"
 PACKAGE_DIR = f"{BASE_DIR}/notice"
 RUN_DIR = "/run/experiments-spot"
 # The package on the instance; `watcher` imports the others beside it.
-PARTS = ("clocks", "ec2", "imds", "steps", "system", "watcher")
+PARTS = ("clocks", "ec2", "ended", "imds", "steps", "system", "watcher")
 MEMORY = "64M"
 CONFIG_KEYS: tuple[str, ...] = ("experiment", "generation", "rank", "instance_id", "region")
-CONFIG_KEYS += ("period", "rebalance", "expires", "webhook", "volumes", "job_unit", "grace", "reserve", "ledger")
-CONFIG_KEYS += ("detach", "imds_endpoint", "ec2_endpoint")
+CONFIG_KEYS += ("period", "rebalance", "expires", "end_after", "webhook", "volumes", "job_unit", "grace", "reserve")
+CONFIG_KEYS += ("ledger", "detach", "imds_endpoint", "ec2_endpoint")
 
 
 def check_params(params: dict[str, Any]) -> list[str]:
     """All mistakes that the types of the options cannot tell. The webhook, maybe a secret, stands in no message."""
     errors = ["period must be more than 0"] if params["period"] <= 0 else []
     errors += [f"{key} must not be negative" for key in ("grace", "reserve") if params[key] < 0]
+    after = params["end_after"] or {}
+    errors += [f"end_after.{key} must not be negative" for key, seconds in after.items() if (seconds or 0) < 0]
     if params["period"] > 60:
         errors.append(f"period {params['period']:g} is too long: a notice comes two minutes ahead")
     if params["expires"] and parse_iso(params["expires"]) is None:
@@ -71,6 +73,8 @@ def check_volume(volume_id: str, mount_point: str) -> list[str]:
 def config_document(params: dict[str, Any]) -> dict[str, Any]:
     """Content of the configuration."""
     document = {key: params[key] for key in CONFIG_KEYS if params[key] is not None}
+    if "end_after" in document:
+        document["end_after"] = {key: value for key, value in document["end_after"].items() if value is not None}
     volumes = [{**volume, "mount_point": os.path.normpath(volume["mount_point"])} for volume in params["volumes"]]
     return {"schema": 1, **document, "volumes": volumes}
 

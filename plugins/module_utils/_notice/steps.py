@@ -37,6 +37,8 @@ RESULTS_UNIT = "experiments-spot-results@notice.service"
 RESULTS_TIME = 300.0
 OPEN = ("active", "activating", "deactivating", "reloading")
 OVER = ("done", "failed")
+# Ends that this machine brings about: the time limit, and the end of the job.
+OWN_ENDS = ("expired", "ended")
 RUN_KEYS: tuple[str, ...] = ("spec_sha256", "instance_id", "generation", "rank", "image")
 RUN_KEYS += ("state", "exit_code", "message", "started", "finished")
 
@@ -232,7 +234,7 @@ class Handler:
         """Send what is new to the bucket, as far as the time goes; the pusher keeps some of it for the volumes."""
         if not os.path.exists(RESULTS_CONFIG):
             return
-        if self.state["kind"] == "expired" and self.state["phase"] != "pushing":
+        if self.state["kind"] in OWN_ENDS and self.state["phase"] != "pushing":
             self.state["deadline"] = round(float(self.state["deadline"]) + RESULTS_TIME, 1)
         self.save("pushing")
         system.run(["systemctl", "stop", "--no-block", *RESULTS_UNITS], 5)
@@ -372,7 +374,7 @@ class Handler:
             time.sleep(RETRY)
 
     def finish(self) -> None:
-        """Tell the webhook and say how it ended; the end of a time limit is the end of the machine."""
+        """Tell the webhook and say how it ended; an end of our own is the end of the machine."""
         unit_runs = system.unit_state(self.unit) in OPEN
         busy = [volume for volume in self.state["volumes"] if volume["state"] in ("mounted", "busy")]
         self.state["finished"] = clocks.iso(time.time())
@@ -381,7 +383,7 @@ class Handler:
             self.guarded("webhook", lambda: self.tell(phase))
         self.save(phase)
         say(f"{phase}: job {self.state['job']}, {len(busy)} volumes busy, {self.left():.0f} s before the time is over")
-        if self.state["kind"] == "expired":
+        if self.state["kind"] in OWN_ENDS:
             self.power_off()
 
     def power_off(self) -> None:

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the experiments.spot authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The notice watcher: asks the metadata service whether AWS takes this instance, and looks after its time limit.
+"""The notice watcher: asks the metadata service whether AWS takes this instance, and ends it when its time is over.
 
 It runs on the instance as `python3 -m notice.watcher /etc/experiments-spot/notice.json`, the main process of the unit
 experiments-spot-notice.service. It listens nowhere. A metadata service that does not answer is no notice: that is told
@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from . import clocks, steps, system
+from . import clocks, ended, steps, system
 from .imds import Answer, Imds, ImdsError, endpoint
 from .steps import Handler, State, say
 
@@ -29,12 +29,13 @@ SAME = 600.0
 # limit from ending the instance.
 GONE = 300.0
 LATE = 60.0
-RANKS = ("rebalance", "expired", "interruption")
+RANKS = ("rebalance", "ended", "expired", "interruption")
 
 DEFAULTS: dict[str, Any] = {
     "period": 5,
     "rebalance": "ignore",
     "expires": None,
+    "end_after": {},
     "webhook": None,
     "volumes": [],
     "job_unit": "experiments-spot-job.service",
@@ -130,6 +131,7 @@ class Watcher:
         self.clock_file = f"{config['state_file'].removesuffix('.json')}.clock.json"
         expires = clocks.parse_iso(config["expires"])
         self.expiry = None if expires is None else clocks.Expiry(expires, system.read_json(self.clock_file))
+        self.job_end = ended.JobEnd(dict(config["end_after"]), config["instance_id"])
         self.failures = 0
         self.problem = ""
         self.cleared: float | None = None
@@ -218,6 +220,19 @@ class Watcher:
         found = {"kind": "expired", "action": "terminate", "time": text, "id": digest(f"expired {text}")}
         return {**found, "left": self.own_left()}
 
+    def job_over(self) -> dict[str, Any] | None:
+        """The end of the job, long enough ago, as a notice."""
+        if not self.job_end.after:
+            return None
+        ledger = self.config["ledger"] or system.read_json(self.config["job_file"]).get("ledger")
+        up = clocks.uptime()
+        self.job_end.look(str(ledger), up)
+        if not self.job_end.reached(up):
+            return None
+        text = self.job_end.text
+        found = {"kind": "ended", "action": "terminate", "time": None, "id": digest(f"ended {text}")}
+        return {**found, "left": self.own_left()}
+
     def remember(self) -> None:
         """Keep the uptime of the limit for the next watcher of this boot."""
         try:
@@ -268,10 +283,10 @@ class Watcher:
             say("the notice is gone and the instance is still here")
             steps.forget(self.config["state_file"])
             self.state = {}
-        limit = self.expired()
+        limit = self.expired() or self.job_over()
         if limit and self.is_new(limit, up):
             self.begin(limit)
-        elif limit and self.state.get("kind") == "expired":
+        elif limit and self.state.get("kind") in steps.OWN_ENDS:
             self.handler().power_off()  # it was asked before and the machine is still here
 
     def is_new(self, notice: dict[str, Any], up: float) -> bool:
@@ -282,7 +297,7 @@ class Watcher:
             return False
         if rank(notice) >= rank(self.state):
             return True
-        return notice["kind"] == "expired" and up > float(self.state.get("deadline", 0.0)) + LATE
+        return notice["kind"] in steps.OWN_ENDS and up > float(self.state.get("deadline", 0.0)) + LATE
 
     def is_gone(self, up: float) -> bool:
         """Whether AWS withdrew an interruption whose time is over (a hibernation ended, a termination failed)."""

@@ -707,9 +707,26 @@ JOB = {
     "extra_args": Key("texts", "More arguments for docker run.", []),
     "at_end": Key(
         "text",
-        "What happens to the instance when the job has ended.",
+        "What happens to the instance when the job has ended: terminate has your machine end it; if that does not do "
+        "so, a single instance ends itself.",
         "keep",
         choices=("keep", "terminate"),
+    ),
+    "keep_on_success": Key(
+        "int",
+        "With at_end terminate: how long an instance that nobody ends waits for its results to be fetched.",
+        600,
+        minimum=0,
+        maximum=31_536_000,
+        unit="seconds",
+    ),
+    "keep_on_failure": Key(
+        "int",
+        "With at_end terminate: how long the instance stays after a job that failed, to be looked at; 0: not at all.",
+        3_600,
+        minimum=0,
+        maximum=31_536_000,
+        unit="seconds",
     ),
 }
 

@@ -147,6 +147,14 @@ def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     channel = '{"channels": [{"direction": "out", "local_path": "no/such/path/", "remote_path": "/home/admin/x/"}]}'
     text = user.play("launch", *DEMO, "-e", channel, fails=True)
     assert "no/such/path" in text
+    # Nobody looks: the instance ends itself.
+    (instance,) = user.alive("lab")
+    ends = '{"job": {"command": ["sh", "-c", "exit 7"], "at_end": "terminate", "keep_on_failure": 3}}'
+    text = user.play("launch", *DEMO, "-e", ends, "-e", "rerun=true", fails=True)
+    assert "ends itself 3 s after the job" in text
+    user.client().get_waiter("instance_terminated").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
+    found = user.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    assert found["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     user.play("close", *DEMO, "-e", "delete_volumes=all")
 
 

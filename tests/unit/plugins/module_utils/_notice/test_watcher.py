@@ -222,6 +222,20 @@ def test_time_limit(make: Any, machine: Any, service: Any) -> None:
     assert machine.state["phase"] == "done"
 
 
+def test_end_of_the_job(make: Any, machine: Any, service: Any) -> None:
+    machine.ledger.write_text(json.dumps({"runs": [{"state": "failed", "instance_id": "i-1", "exit_code": 1}]}))
+    make().step()
+    make(instance_id="i-1", end_after={"succeeded": 0, "failed": 3600}).step()
+    make(instance_id="i-other", end_after={"failed": 0}).step()
+    assert not machine.state_file.exists(), "nobody asked for it, too early, not this one's job"
+    watch = make(instance_id="i-1", end_after={"failed": 0})
+    watch.step()
+    assert (machine.state["kind"], machine.state["job"], machine.state["phase"]) == ("ended", "none", "done")
+    assert machine.calls.count("poweroff") == 1
+    watch.step()
+    assert machine.calls.count("poweroff") == 2, "asked again while the machine is there"
+
+
 def test_time_limit_does_not_need_the_service(make: Any, machine: Any, service: Any) -> None:
     service.fault = "drop"
     make(expires=clocks.iso(time.time() - 1)).step()
