@@ -172,6 +172,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.state import
 from ansible_collections.experiments.spot.plugins.module_utils._notice import (
     clocks,
     ec2,
+    ended,
     imds,
     steps,
     system,
@@ -192,7 +193,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._notice.spec impo
 )
 from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
-PARTS = (clocks, ec2, imds, steps, system, watcher)
+PARTS = (clocks, ec2, ended, imds, steps, system, watcher)
 INIT = '"""The notice watcher, written by experiments.spot."""\n'
 PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload"
 

@@ -21,8 +21,6 @@ CONFIG_PATH = f"{CONF_DIR}/notice.json"
 BASE_DIR = "/usr/local/lib/experiments-spot"
 PACKAGE_DIR = f"{BASE_DIR}/notice"
 RUN_DIR = "/run/experiments-spot"
-# The package on the instance; `watcher` imports the others beside it.
-PARTS = ("clocks", "ec2", "ended", "imds", "steps", "system", "watcher")
 MEMORY = "64M"
 CONFIG_KEYS: tuple[str, ...] = ("experiment", "generation", "rank", "instance_id", "region")
 CONFIG_KEYS += ("period", "rebalance", "expires", "end_after", "webhook", "volumes", "job_unit", "grace", "reserve")
@@ -108,7 +106,8 @@ Wants=network-online.target
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+Type=notify
+TimeoutStartSec=30
 WorkingDirectory={BASE_DIR}
 ExecStart=/usr/bin/python3 -B -u -m notice.watcher {CONFIG_PATH}
 Restart=always

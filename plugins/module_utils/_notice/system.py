@@ -83,6 +83,14 @@ def unit_state(unit: str) -> str:
     return "" if found.get("LoadState") in (None, "not-found") else found.get("ActiveState", "")
 
 
+def tell_systemd(state: str) -> None:
+    """One word to systemd, where it has started us and wants it. Source: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
 class _DockerConnection(http.client.HTTPConnection):
     """HTTP over the engine's socket."""
 

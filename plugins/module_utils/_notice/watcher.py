@@ -323,6 +323,7 @@ def main(argv: list[str]) -> int:
         say(str(error))
         return EX_CONFIG
     watcher = Watcher(config, Imds(endpoint(config["imds_endpoint"])))
+    system.tell_systemd("READY=1")
     say(f"watching {watcher.imds.base} every {config['period']:g} s, time limit {config['expires'] or 'none'}")
     watcher.run()
     return 0

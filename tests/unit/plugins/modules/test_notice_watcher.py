@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +72,13 @@ def test_set_up_once(machine: Machine) -> None:
     predicted = machine.do(check_mode=True)
     assert predicted["changed"] and not list(machine.root.iterdir()) and machine.calls == []
     first = machine.do()
-    assert first["action"] == "start" and first["written"] == predicted["written"] and len(first["written"]) == 9
+    assert first["action"] == "start" and first["written"] == predicted["written"] and len(first["written"]) == 10
     assert machine.calls == ["daemon-reload", "enable", "restart"]
     assert machine.paths["CONFIG_PATH"].stat().st_mode & 0o777 == 0o600
     assert "def main(" in (machine.paths["PACKAGE_DIR"] / "watcher.py").read_text()
-    assert sorted(part.stem for part in machine.paths["PACKAGE_DIR"].iterdir()) == sorted(["__init__", *spec.PARTS])
+    command = [sys.executable, "-m", "notice.watcher", str(machine.root / "none")]
+    done = subprocess.run(command, cwd=machine.paths["BASE_DIR"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (78, ""), "all its parts are there"
     second = machine.do()
     assert not second["changed"] and second["written"] == [] and machine.calls == []
     assert second["diff"]["before"] == second["diff"]["after"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +23,17 @@ def test_commands() -> None:
     assert system.run(["no-such-program"], 10)[0] == 127
     rc, text = system.run(["sleep", "60"], 0.2)
     assert rc == 124 and "did not end" in text
+
+
+def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    system.tell_systemd("READY=1")
+    for address in (str(tmp_path / "notify"), f"@{tmp_path}/abstract"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(address.replace("@", "\0", 1))
+            monkeypatch.setenv("NOTIFY_SOCKET", address)
+            system.tell_systemd("READY=1")
+            assert systemd.recv(100) == b"READY=1"
 
 
 def test_json_files(tmp_path: Path) -> None:
