@@ -33,17 +33,21 @@ options:
     type: list
     elements: dict
     default: []
+  endpoint:
+    description: Address of an S3 that is not AWS's, as the instance reaches it.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
 - name: Show it
   ansible.builtin.debug:
-    msg: "{{ ['s3://mine/words', 'efs:team/words'] | experiments.spot.mover_profile(base='datasync', files={'program': 'mover.py'}) }}"
+    msg: "{{ ['s3://mine/x', 'efs:team'] | experiments.spot.mover_profile(base='datasync', files={'program': 'x'}) }}"
 """
 
 RETURN = r"""
 _value:
-  description: C(experiment), the name that the same copy always has, C(profile), and C(problem), empty when all is well.
+  description: C(experiment), the name that the same copy always has, C(profile), and C(problem), which should be empty.
   type: dict
 """
 
@@ -54,12 +58,17 @@ from ansible_collections.experiments.spot.plugins.plugin_utils import _mover
 
 
 def mover_profile(
-    ends: Sequence[str], base: str, files: Mapping[str, str], volumes: Sequence[Mapping[str, Any]] = ()
+    ends: Sequence[str],
+    base: str,
+    files: Mapping[str, str],
+    volumes: Sequence[Mapping[str, Any]] = (),
+    endpoint: str = "",
 ) -> dict[str, Any]:
     """See the documentation of the filter."""
+    sent = _mover.Sent(files, endpoint)
     try:
         source, target = _mover.ends_of(str(ends[0]), str(ends[1]))
-        profile = _mover.profile_of(base, source, target, lambda end: _mover.volume_of(end, volumes), files)
+        profile = _mover.profile_of(base, source, target, lambda end: _mover.volume_of(end, volumes), sent)
     except _mover.MoverError as error:
         return {"experiment": "", "profile": {}, "problem": str(error)}
     return {"experiment": _mover.experiment_of(source, target), "profile": profile, "problem": ""}

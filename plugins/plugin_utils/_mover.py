@@ -48,6 +48,14 @@ class End:
         return f"s3://{self.name}/{self.path}"
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What is sent: files by name (`program` and, for S3, `sdk`), and the address of an S3 that is not AWS's."""
+
+    files: Mapping[str, str]
+    endpoint: str = ""
+
+
 def end_of(given: str, which: str) -> End:
     """An end as the user writes it.
 
@@ -88,12 +96,13 @@ def ends_of(source: str, target: str) -> tuple[End, End]:
 def _contradictions(source: End, target: End) -> Iterable[str]:
     if source.kind == target.kind == S3:
         yield "source and target: S3 copies from bucket to bucket by itself, type: aws s3 sync SOURCE TARGET"
-    elif (source.kind, source.name) == (target.kind, target.name):
-        if not source.path or not target.path or _within(source.path, target.path):
-            yield "source and target: one lies within the other"
+    elif (source.kind, source.name) == (target.kind, target.name) and _within(source.path, target.path):
+        yield "source and target: one lies within the other"
 
 
 def _within(one: str, other: str) -> bool:
+    if not one or not other:
+        return True
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
@@ -121,9 +130,7 @@ def volume_of(end: End, volumes: Iterable[Mapping[str, Any]]) -> str:
     return str(found[0]["volume_id"])
 
 
-def profile_of(
-    base: str, source: End, target: End, volume_id: Callable[[End], str], files: Mapping[str, str]
-) -> dict[str, Any]:
+def profile_of(base: str, source: End, target: End, volume_id: Callable[[End], str], sent: Sent) -> dict[str, Any]:
     """The profile of the instance that copies.
 
     Args:
@@ -131,7 +138,7 @@ def profile_of(
         source: from where.
         target: to where.
         volume_id: says the id of an EBS end.
-        files: `program` and `sdk`, files of the controller that are sent.
+        sent: what goes to the instance.
     """
     ends = {"source": source, "target": target}
     volumes, systems, words, mounts = [], [], {}, [f"{CODE}:/mover:ro"]
@@ -152,7 +159,8 @@ def profile_of(
         "volumes": volumes,
         "file_systems": systems,
         "channels": [
-            {"direction": "out", "local_path": path, "remote_path": f"{CODE}/{name}"} for name, path in files.items()
+            {"direction": "out", "local_path": path, "remote_path": f"{CODE}/{name}"}
+            for name, path in sent.files.items()
         ],
         "job": {
             "name": "mover",
@@ -163,6 +171,7 @@ def profile_of(
             "keep_on_success": 0,
             "keep_on_failure": 0,
             "state_dir": "/var/lib/experiments-spot/mover",
+            "env": {"AWS_ENDPOINT_URL": sent.endpoint} if sent.endpoint else {},
         },
     }
 

@@ -34,7 +34,7 @@ def test_ends(given: str, end: End) -> None:
 
 @pytest.mark.parametrize("given", ["", "s3:mine", "s3://M", "efs:", "/data", "nfs:x", "efs:team/a/../../b", "s3:///x"])
 def test_no_ends(given: str) -> None:
-    with pytest.raises(MoverError, match="^target="):
+    with pytest.raises(MoverError, match=r"^target="):
         end_of(given, "target")
 
 
