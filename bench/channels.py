@@ -23,7 +23,7 @@ from bench.overhead import BARE, client, find, ssh_command
 from bench.user import ROOT, User, user
 
 SAVES = 40
-PAIRS = 5
+PAIRS = 6
 CUT_S = 30
 CUTS = 3
 LAB = "bench-channels"
@@ -76,16 +76,26 @@ class Machine:
         done = subprocess.run([*self.shared, self.address, command], capture_output=True, text=True, check=True)
         return done.stdout
 
+    def clear(self) -> None:
+        """Nothing is there, and the disk has nothing left to do of what was."""
+        self.do("rm -rf there && sync")
+
+    def pair(self, source: Path, ours_first: bool) -> dict[str, float]:
+        """Both ways, one after the other: the disk may get slower from one to the next, so they take turns."""
+        if ours_first:
+            return {"ours_s": self.ours(source), "raw_s": self.raw(source)}
+        return {"raw_s": self.raw(source), "ours_s": self.ours(source)}
+
     def raw(self, source: Path) -> float:
         """Seconds of ``rsync -a`` over the shared connection."""
-        self.do("rm -rf there")
+        self.clear()
         started = time.monotonic()
         subprocess.run(["rsync", "-a", "-e", " ".join(self.shared), f"{source}/", f"{self.address}:there/"], check=True)
         return time.monotonic() - started
 
     def ours(self, source: Path) -> float:
         """Seconds of a channel over the same connection, with its checks."""
-        self.do("rm -rf there")
+        self.clear()
         channel = {"direction": "out", "local_path": f"{source}/", "remote_path": "there/", "recursive": True}
         options = [word for word in self.shared[1:] if word != "-o"]
         key = options.index("-i")
@@ -194,7 +204,7 @@ def measure(one: User) -> dict[str, Any]:
     one.play("launch", "-e", "profile=lab", "-e", f"experiment={name}", "-e", BARE)
     machine = Machine(one, name)
     raw: dict[str, Any] = {
-        kind: [{"raw_s": machine.raw(folder), "ours_s": machine.ours(folder)} for _ in range(PAIRS)]
+        kind: [machine.pair(folder, bool(number % 2)) for number in range(PAIRS)]
         for kind, folder in (("large", large), ("small", small))
     }
     channel = {"direction": "out", "local_path": f"{live}/", "remote_path": "/home/admin/live/", "recursive": True}
