@@ -268,9 +268,7 @@ def main(argv: list[str]) -> int:
     for title, names in (("left out", tally.skipped), ("FAILED", tally.failed)):
         for path, why in list(names.items())[:SHOWN]:
             say(f"{title}: {path!r}: {why}")
-    say(
-        f"copied {tally.text}, {tally.unchanged} were there, {len(tally.skipped)} left out, {len(tally.failed)} failed"
-    )
+    say(f"copied {tally.text}, {tally.unchanged} were there, {len(tally.skipped)} left out, {len(tally.failed)} failed")
     return int(bool(tally.failed))
 
 
