@@ -50,8 +50,9 @@ def public_images(clients: Clients, params: Mapping[str, Any]) -> Resource:
     other = {"x86_64": "/arm64", "arm64": "/x86_64"}[params["architecture"]]
     paths = [path for path in wanted if not path.endswith(other)]
     answers, errors = plan_api.gather({path: partial(_parameters, clients, path) for path in paths})
-    if errors:
-        raise ReadError(failures(errors.values()), errors.values())
+    if errors:  # Each folder is refused for the same reason, under another id.
+        reasons = {error.code: error for error in errors.values()}
+        raise ReadError(failures(reasons.values()), errors.values())
     entries = [
         one
         for kind in params["kinds"]
