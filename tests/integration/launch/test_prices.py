@@ -46,8 +46,10 @@ def test_prices(user: User) -> None:
 def test_line_of_an_image_makes_a_profile_whole(user: User) -> None:
     text = user.play("images", "-e", "search=pytorch")
     line = next(line.strip() for line in text.splitlines() if line.startswith("  image: "))
-    profile = f"extends: default\naccess: {{remote_user: ubuntu}}\n{line}\n"
+    profile = f"capacity: {{instance_types: [g5.xlarge]}}\naccess: {{remote_user: ubuntu}}\n{line}\n"
     (user.folder / "profiles/found.yml").write_text(profile)
     (image,) = shown(user.play("images", "-e", "search=pytorch", "-e", "format=json"))
     assert image["ssm_parameter"] in line
-    assert image["image_id"] in user.play("launch", "-e", "profile=found", "--check", "-v")
+    assert "g5.xlarge" in user.play("launch", "-e", "profile=found", "--check")
+    (user.folder / "profiles/found.yml").write_text(profile.replace("/latest/", "/oldest/"))
+    assert "oldest" in user.play("launch", "-e", "profile=found", "--check", fails=True)
