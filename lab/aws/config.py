@@ -43,7 +43,7 @@ class ImageDef:
         return "ami-0" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-_DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-%s/latest/ami-id"
+_DLAMI = "/aws/service/deeplearning/ami/%s/%s/latest/ami-id"
 _UBUNTU = "/aws/service/canonical/ubuntu/server/%s/stable/current/%s/hvm/ebs-gp%s/ami-id"
 _AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-%s"
 
@@ -95,21 +95,34 @@ IMAGES = (
     _ubuntu("22.04", "jammy", "amd64", "2"),
     _amazon(
         "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20261112",
-        _DLAMI % "ubuntu-24.04",
+        _DLAMI % ("x86_64", "base-oss-nvidia-driver-gpu-ubuntu-24.04"),
         75,
         "ubuntu",
     ),
     _amazon(
         "Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04) 20261112",
-        _DLAMI % "ubuntu-22.04",
+        _DLAMI % ("x86_64", "base-oss-nvidia-driver-gpu-ubuntu-22.04"),
         75,
         "ubuntu",
     ),
     _amazon(
         "Deep Learning Base OSS Nvidia Driver GPU AMI (Amazon Linux 2023) 20261112",
-        _DLAMI % "amazon-linux-2023",
+        _DLAMI % ("x86_64", "base-oss-nvidia-driver-gpu-amazon-linux-2023"),
         75,
         "ec2-user",
+    ),
+    _amazon(
+        "Deep Learning OSS Nvidia Driver AMI GPU PyTorch 2.9 (Ubuntu 24.04) 20261112",
+        _DLAMI % ("x86_64", "oss-nvidia-driver-gpu-pytorch-2.9-ubuntu-24.04"),
+        75,
+        "ubuntu",
+    ),
+    _amazon(
+        "Deep Learning ARM64 Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04) 20261112",
+        _DLAMI % ("arm64", "base-oss-nvidia-driver-gpu-ubuntu-24.04"),
+        75,
+        "ubuntu",
+        "arm64",
     ),
     _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-x86_64", _AL2023 % "x86_64", 8, "ec2-user"),
     _amazon("al2023-ami-2023.9.20261110.0-kernel-6.1-arm64", _AL2023 % "arm64", 8, "ec2-user", "arm64"),

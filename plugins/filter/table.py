@@ -24,7 +24,8 @@ options:
   columns:
     description:
       - The columns, each a key of the rows, or a list of title, key and, if wanted, a format.
-      - The formats are V(usd), V(percent) (of a share between 0 and 1) and V(duration) (of seconds).
+      - The formats are V(usd), V(percent) (of a share between 0 and 1), V(duration) (of seconds) and V(right)
+        (text at the right edge).
     type: list
     elements: raw
     required: true

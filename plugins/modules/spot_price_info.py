@@ -113,6 +113,11 @@ notes:
   returned: success
   type: list
   elements: str
+unknown:
+  description: What could not be read, C(on_demand) or C(zones), and why.
+  returned: success
+  type: dict
+  sample: {on_demand: no permission}
 period:
   description: The time that was looked at, from C(start) to C(end) (ISO 8601, UTC).
   returned: success

@@ -29,6 +29,8 @@ def percent(value: float) -> str:
 
 
 FORMATS: dict[str, Callable[[float], str]] = {"usd": usd, "percent": percent, "duration": duration}
+# Text that stands at the right edge of its column.
+RIGHT = "right"
 
 
 class ColumnError(ValueError):
@@ -39,7 +41,7 @@ def column_of(given: Any) -> tuple[str, str, str | None]:
     """Title, key and format of a column.
 
     Args:
-        given: a key, ``[title, key]``, or ``[title, key, format]`` with a format of FORMATS.
+        given: a key, ``[title, key]``, or ``[title, key, format]`` with a format of FORMATS, or ``right``.
     Raises:
         ColumnError: for anything else.
     """
@@ -49,8 +51,8 @@ def column_of(given: Any) -> tuple[str, str, str | None]:
     if not 2 <= len(parts) <= 3:
         raise ColumnError(f"table: a column is a key, [title, key] or [title, key, format], not {given!r}")
     kind = parts[2] if len(parts) == 3 else None
-    if kind is not None and kind not in FORMATS:
-        raise ColumnError(f"table: unknown format {kind!r}; there are {', '.join(sorted(FORMATS))}")
+    if kind is not None and kind not in (*FORMATS, RIGHT):
+        raise ColumnError(f"table: unknown format {kind!r}; there are {', '.join(sorted([*FORMATS, RIGHT]))}")
     return parts[0], parts[1], kind
 
 
@@ -58,7 +60,7 @@ def cell(value: Any, kind: str | None) -> str:
     """One value as text: a dash for nothing, lists joined, no line ends and control characters."""
     if value is None or value == "":
         return NOTHING
-    if kind is not None:
+    if kind in FORMATS:
         return FORMATS[kind](float(value))
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -70,6 +70,12 @@ def zones(ec2: Client) -> dict[str, str]:
     return {zone["ZoneName"]: zone.get("ZoneId", "") for zone in found}
 
 
+@calls("ec2:DescribeInstanceTypes")
+def spot_types(ec2: Client) -> list[Resource]:
+    """Data of all types that the region sells as Spot. Source: EC2 API DescribeInstanceTypes."""
+    return pages(ec2, "describe_instance_types", "InstanceTypes", Filters=filters(supported_usage_class="spot"))
+
+
 @calls("ec2:DescribeSpotPriceHistory")
 def price_history(
     ec2: Client, names: list[str], zone_names: list[str], start: datetime, end: datetime

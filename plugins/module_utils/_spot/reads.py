@@ -95,6 +95,7 @@ def price_table(asked: Source, params: Mapping[str, Any], now: datetime) -> dict
         "notes": notes + _notes(errors),
         "period": {"start": start.isoformat(), "end": end.isoformat()},
         "prices": prices.table(found, start, end, answers.get("on_demand", {}), answers.get("zones", {})),
+        "unknown": {name: error.reason for name, error in errors.items()},
     }
 
 
