@@ -33,7 +33,7 @@ check: setup-test  ## Lint, types and unit tests: the everyday subset
 test: setup-test  ## Everything
 	@scripts/test
 
-lint: setup-test  ## ruff, mypy, shellcheck, ansible-lint (production) with yamllint, changelog
+lint: setup-test  ## ruff, mypy, shellcheck, cfn-lint, ansible-lint (production) with yamllint, changelog
 	@scripts/lint
 
 unit: setup-test  ## Unit tests, without those that take seconds (`make test` runs them too)

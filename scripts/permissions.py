@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes docs/controller-policy.json and the tables of permissions in docs/. `make docs` runs it.
 
-The controller's policy holds the calls that the sources make: those that functions declare (`@calls`), methods of the SDK
-by their names, and those of the modules of other collections that roles and playbooks use. scripts/permissions.yml says on
-what and why. The role of the instances is that of the stack's template, which says why itself.
+The controller's policy holds the calls that the sources make: those that functions declare (`@calls`), methods of the
+SDK by their names, and those of the modules of other collections that roles and playbooks use. scripts/permissions.yml
+says on what and why. The role of the instances is that of the stack's template, which says why itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SERVICES = {
     "ssm": "ssm",
     "sts": "sts",
 }
-# Actions whose names are not those of their calls. Source: Amazon S3 user guide, "Required permissions for S3 API operations".
+# Actions whose names are not those of their calls. Source: S3 user guide, "Required permissions for S3 API operations".
 RENAMED = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:ListObjectsV2": "s3:ListBucket",
@@ -182,7 +182,7 @@ NAMES = {"AWS::Partition": "aws", "AWS::Region": "REGION", "AWS::AccountId": "AC
 def plain(value: Any) -> str:
     """A resource of the template with names in place of CloudFormation's functions."""
     if isinstance(value, dict):
-        (function, inside), = value.items()
+        ((function, inside),) = value.items()
         if function == "Fn::GetAtt":
             return f"{inside[0]} of the stack"
         value = inside[0] if isinstance(inside, list) else inside

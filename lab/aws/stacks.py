@@ -1,8 +1,8 @@
 """CloudFormation where moto's is not AWS's: what counts as a change, and what a change set shows.
 
-The templates' resources are moto's; types that it lacks (policies of buckets and queues, CodeCommit, budgets) are left out
-of a stack without a word.
-Source: CloudFormation API UpdateStack, CreateChangeSet (ChangeSetType is UPDATE when it is not given), DescribeChangeSet.
+The templates' resources are moto's; types that it lacks (policies of buckets and queues, CodeCommit, budgets) are left
+out of a stack without a word.
+Source: CloudFormation API UpdateStack, CreateChangeSet (ChangeSetType is UPDATE without it), DescribeChangeSet.
 """
 
 from __future__ import annotations
