@@ -33,7 +33,7 @@ check: setup-test  ## Lint, types and unit tests: the everyday subset
 test: setup-test  ## Everything
 	@scripts/test
 
-lint: setup-test  ## ruff, mypy, shellcheck, ansible-lint (production) with yamllint, changelog
+lint: setup-test  ## ruff, mypy, shellcheck, cfn-lint, ansible-lint (production) with yamllint, changelog
 	@scripts/lint
 
 unit: setup-test  ## Unit tests, without those that take seconds (`make test` runs them too)
@@ -54,9 +54,10 @@ build: setup-test  ## The collection's tarball, read by galaxy-importer, install
 bench: setup  ## Ratios side by side; numbers go to bench/results/
 	@$(VENV)/python -m bench
 
-docs: setup-test  ## docs/profile.md and docs/reference.md anew from the sources
+docs: setup-test  ## What docs/ holds of the sources anew: profile.md, reference.md, policies
 	@PYTHONPATH=collections $(VENV)/python -m ansible_collections.experiments.spot.plugins.plugin_utils._profile.docs docs/profile.md
 	@$(VENV)/python scripts/reference.py
+	@$(VENV)/python scripts/permissions.py
 
 clean:  ## Remove what was built here
 	rm -rf .venv .ansible .cache .hypothesis build results .pytest_cache .mypy_cache .ruff_cache

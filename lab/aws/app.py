@@ -6,8 +6,10 @@ One application a process: moto keeps its tables in module globals.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -103,6 +105,8 @@ class App:
         for backends in (ec2_backends, efs_backends, iam_backends, ssm_backends):
             _reset(backends)
         events.reset()
+        if "lab.aws.stacks" in sys.modules:
+            sys.modules["lab.aws.stacks"].reset()
         for world in worlds:
             _empty(world)
         self.world.deliveries.clear()
@@ -147,6 +151,8 @@ class App:
 
     def _serve(self, environ: Environ, start: StartResponse, call: Call) -> Iterable[bytes]:
         act = services.ACTIONS.get(call.target)
+        if call.service == "cloudformation":
+            _stacks()
         if act is None:
             application = self.moto.get_application(environ)
             return application(environ, start)
@@ -196,6 +202,12 @@ def _empty(world: World) -> None:
     for states in (world.snapshot_states, world.snapshot_progress, world.modifications, world.lives):
         states.clear()
     world.placements.clear()
+
+
+def _stacks() -> None:
+    """CloudFormation brings all services of moto along, which takes a second: only for those who ask for it."""
+    if "lab.aws.stacks" not in sys.modules:
+        importlib.import_module("lab.aws.stacks").install()
 
 
 def _http(fault: Fault) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import json
 import os
 import re
@@ -24,6 +25,11 @@ ROOT = Path(__file__).resolve().parents[3]
 # One lab a checkout and pytest-xdist worker.
 CHECKOUT = f"{zlib.crc32(bytes(ROOT)):08x}"
 LAB_NAME = "-".join(["wholerun", CHECKOUT, *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])])
+
+
+POLICY = json.loads((ROOT / "docs/controller-policy.json").read_text())
+# An administrator's, who has more than that policy.
+NOT_DAILY = ("infrastructure",)
 
 
 def lab(*args: str) -> str:
@@ -68,11 +74,24 @@ class User:
 
     def play(self, verb: str, *args: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
         """Types `ansible-playbook VERB.yml ARGS` and returns what was printed."""
+        started = time.time()
         process = self.start(verb, *args, env=env)
         text, _ = process.communicate(timeout=300)
         assert "Traceback (most recent call last)" not in text, text
         assert (process.returncode != 0) == fails, f"exit code {process.returncode}\n{text}"
+        assert verb in NOT_DAILY or not self.not_allowed(started), "docs/controller-policy.json lacks calls"
         return text
+
+    def not_allowed(self, since: float) -> set[str]:
+        """Calls of the controller's own credentials that its documented policy lacks (S3's have no names in the log)."""
+        lists = [one["Action"] if isinstance(one["Action"], list) else [one["Action"]] for one in POLICY["Statement"]]
+        patterns = [pattern for one in lists for pattern in one]
+        made = {
+            f"{call['service']}:{call['action']}"
+            for call in self.control("calls")
+            if call["time"] >= since and call["access_key"].startswith("AKIA") and " " not in call["action"]
+        }
+        return {call for call in made if not any(fnmatch.fnmatchcase(call, pattern) for pattern in patterns)}
 
     def status(self, *args: str) -> list[dict[str, Any]]:
         text = self.play("status", "-e", "format=json", *args)
