@@ -91,8 +91,8 @@ class ActionModule(profile.ActionModule):
 
 def mistake(check: str, problem: Problem) -> Check:
     """A line about one mistake of a profile."""
-    where = ": ".join(part for part in (problem.where, problem.path, problem.what) if part)
-    return Check(check, FAILED, where, (problem.todo.splitlines() or [""])[0])
+    what, todo = (text.partition("\n")[0] for text in (problem.what, problem.todo))  # without the list of all profiles
+    return Check(check, FAILED, ": ".join(part for part in (problem.where, problem.path, what) if part), todo)
 
 
 def address(access: Mapping[str, Any]) -> Iterator[Check]:

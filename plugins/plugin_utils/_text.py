@@ -14,7 +14,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
 NOTHING = "-"
 GAP = "  "
 SHORTEST = 8
-NARROWEST = 24
+NARROWEST = 20
 KEEP_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
@@ -145,9 +145,10 @@ def wrapped(rows: Iterable[Mapping[str, Any]], columns: Sequence[Any], width: in
 
 
 def _block(line: list[str], titles: list[str], width: int) -> str:
-    """One row: its first cells, then a line for each of the others that says something."""
-    rest = [f"{title}: {text}" for title, text in zip(titles[2:], line[2:]) if text != NOTHING]
-    parts = [textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", **KEEP_WORDS) for text in rest]
+    """One row: its first two cells, the others with their titles, the last one."""
+    middle = [f"{title} {text}" for title, text in zip(titles[2:-1], line[2:-1]) if text != NOTHING]
+    texts = [", ".join(middle), line[-1] if len(line) > 2 else ""]
+    parts = [textwrap.wrap(text, width, initial_indent=GAP, subsequent_indent=GAP, **KEEP_WORDS) for text in texts]
     return "\n".join([GAP.join(line[:2]), *(text for part in parts for text in part)])
 
 

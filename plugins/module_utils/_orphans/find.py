@@ -229,7 +229,7 @@ def _volumes(seen: Seen, life: Mapping[str, Life], look: Look) -> Iterator[Resou
             continue
         month = _per_month(raw)
         held = f"held by {', '.join(one['instance_ids'])}, which is of no use" if one["instance_ids"] else ""
-        why = held or ("its experiment has no instance" if experiment else "attached to nothing")
+        why = held or "attached to nothing"
         shared = {"state": one["state"], "age": seconds(raw, "CreateTime", look), "if_idle": ask, "why": why}
         price = {"cost_per_hour": hourly(month), "cost_per_month": month}
         yield _row("volumes", one["volume_id"], raw, look, **shared, **price)

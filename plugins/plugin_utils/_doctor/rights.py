@@ -4,7 +4,8 @@
 
 EC2 answers a call with DryRun=true with DryRunOperation (allowed) or UnauthorizedOperation (not allowed). What it
 answers otherwise, mostly since the call names something that is not there, tells nothing; then IAM is asked to
-simulate, which few may. Source: EC2 API, DryRun; IAM API, SimulatePrincipalPolicy.
+simulate, which few may. A policy may have conditions, so that a no about something that is not there, or in a
+simulation, is no proof. Source: EC2 API, DryRun; IAM API, SimulatePrincipalPolicy.
 """
 
 from __future__ import annotations
@@ -24,15 +25,23 @@ Resource = dict[str, Any]
 KEY = b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA nobody"
 NAME = "spot-doctor-asks-only"
 NOTHING: Resource = {}
+TAGS = [{"Key": "spot:experiment", "Value": NAME}]
 TEMPLATE: Resource = {"LaunchTemplateSpecification": {"LaunchTemplateName": NAME, "Version": "1"}}
 INSTANCE, VOLUME, GROUP = "i-00000000000000000", "vol-00000000000000000", "sg-00000000000000000"
+# What is made is tagged at once, as a launch does it: policies may ask for that.
+TAGGED = {
+    "create_fleet": "fleet",
+    "create_launch_template": "launch-template",
+    "create_security_group": "security-group",
+    "create_volume": "volume",
+    "import_key_pair": "key-pair",
+}
 SNAPSHOT, FLEET = "snap-00000000000000000", "fleet-00000000-0000-0000-0000-000000000000"
 
 # Operation -> arguments. Nothing of these is ever made: DryRun is always given.
 READS: dict[str, Resource] = dict.fromkeys(
     (
         "describe_availability_zones",
-        "describe_fleets",
         "describe_images",
         "describe_instance_type_offerings",
         "describe_instance_types",
@@ -40,10 +49,7 @@ READS: dict[str, Resource] = dict.fromkeys(
         "describe_key_pairs",
         "describe_launch_templates",
         "describe_security_groups",
-        "describe_spot_instance_requests",
-        "describe_spot_price_history",
         "describe_subnets",
-        "describe_tags",
         "describe_volumes",
     ),
     NOTHING,
@@ -57,7 +63,7 @@ CHANGES: dict[str, Resource] = {
     },
     "create_launch_template": {"LaunchTemplateName": NAME, "LaunchTemplateData": {"InstanceType": "t3.micro"}},
     "create_security_group": {"GroupName": NAME, "Description": "DryRun"},
-    "create_tags": {"Resources": [INSTANCE], "Tags": [{"Key": "spot:experiment", "Value": NAME}]},
+    "create_tags": {"Resources": [INSTANCE], "Tags": TAGS},
     "delete_fleets": {"FleetIds": [FLEET], "TerminateInstances": True},
     "delete_key_pair": {"KeyName": NAME},
     "delete_launch_template": {"LaunchTemplateName": NAME},
@@ -67,8 +73,12 @@ CHANGES: dict[str, Resource] = {
     "run_instances": {"LaunchTemplate": {"LaunchTemplateName": NAME}, "MinCount": 1, "MaxCount": 1},
     "terminate_instances": {"InstanceIds": [INSTANCE]},
 }
-# For volumes of a profile, for volumes.yml, for experiments on other ways than the usual one.
+# For volumes, for prices and the history that a plan can do without, for the other verbs.
 FURTHER: dict[str, Resource] = {
+    "describe_fleets": NOTHING,
+    "describe_spot_instance_requests": NOTHING,
+    "describe_spot_price_history": NOTHING,
+    "describe_tags": NOTHING,
     "attach_volume": {"Device": "/dev/sdf", "InstanceId": INSTANCE, "VolumeId": VOLUME},
     "create_snapshot": {"VolumeId": VOLUME},
     "create_volume": {"Size": 1},  # and a zone
@@ -78,7 +88,7 @@ FURTHER: dict[str, Resource] = {
     "detach_volume": {"VolumeId": VOLUME},
     "modify_volume": {"VolumeId": VOLUME, "Size": 2},
 }
-ALLOWED, DENIED, UNTOLD = "allowed", "denied", "untold"
+ALLOWED, DENIED, PERHAPS, UNTOLD = "allowed", "denied", "perhaps denied", "untold"
 
 
 def action_of(operation: str) -> str:
@@ -102,27 +112,31 @@ def verdict(error: api.ApiError | None) -> str:
 
 
 def _ask(ec2: Any, operation: str, arguments: Resource) -> None:
-    api.calls(action_of(operation))(getattr(ec2, operation))(DryRun=True, **arguments)
+    kind = TAGGED.get(operation)
+    more = {"TagSpecifications": [{"ResourceType": kind, "Tags": TAGS}]} if kind else {}
+    api.calls(action_of(operation))(getattr(ec2, operation))(DryRun=True, **arguments, **more)
 
 
 def dry_runs(ec2: Any) -> dict[str, str]:
-    """Action -> ALLOWED, DENIED or UNTOLD, all asked at the same time."""
+    """Action -> ALLOWED, DENIED, PERHAPS or UNTOLD, all asked at the same time."""
     zone = f"{ec2.meta.region_name}a"
     operations = {**READS, **CHANGES, **FURTHER, "create_volume": {"Size": 1, "AvailabilityZone": zone}}
     asked: dict[str, Callable[[], Any]] = {
         action_of(name): partial(_ask, ec2, name, arguments) for name, arguments in operations.items()
     }
     _answers, errors = api.gather(asked)
-    return {action: verdict(errors.get(action)) for action in asked}
+    told = {action: verdict(errors.get(action)) for action in asked}
+    sure = {action_of(name) for name in operations if name.startswith("describe_") or name in TAGGED}
+    return {action: PERHAPS if answer == DENIED and action not in sure else answer for action, answer in told.items()}
 
 
 @api.calls("iam:SimulatePrincipalPolicy")
 def simulate(iam: Any, arn: str, actions: list[str]) -> dict[str, str]:
-    """Action -> ALLOWED or DENIED. Source: IAM API SimulatePrincipalPolicy, EvalDecision."""
+    """Action -> ALLOWED or PERHAPS. Source: IAM API SimulatePrincipalPolicy, EvalDecision."""
     found = api.pages(
         iam, "simulate_principal_policy", "EvaluationResults", PolicySourceArn=arn, ActionNames=sorted(actions)
     )
-    return {one["EvalActionName"]: ALLOWED if one["EvalDecision"] == "allowed" else DENIED for one in found}
+    return {one["EvalActionName"]: ALLOWED if one["EvalDecision"] == "allowed" else PERHAPS for one in found}
 
 
 def principal(arn: str) -> str:
@@ -134,7 +148,7 @@ def principal(arn: str) -> str:
 
 
 def rights(ec2: Any, iam: Callable[[], Any], arn: str) -> dict[str, str]:
-    """Action -> ALLOWED, DENIED or UNTOLD, by dry runs and, for what these do not tell, by simulation."""
+    """Action -> ALLOWED, DENIED, PERHAPS or UNTOLD, by dry runs and, for what these do not tell, by simulation."""
     told = dry_runs(ec2)
     missing = [action for action, answer in told.items() if answer == UNTOLD]
     if missing and principal(arn):
@@ -147,16 +161,17 @@ def checks(told: dict[str, str]) -> Iterator[Check]:
     """Lines of the table."""
     needed = [action_of(name) for name in (*READS, *CHANGES)]
     yield from _of("permissions to launch", told, needed, FAILED)
-    yield from _of("permissions for volumes", told, [action_of(name) for name in FURTHER], WARNING)
+    yield from _of("further permissions", told, [action_of(name) for name in FURTHER], WARNING)
 
 
 def _of(check: str, told: dict[str, str], actions: Iterable[str], result: str) -> Iterator[Check]:
     known = {action: told.get(action, UNTOLD) for action in sorted(actions)}
-    denied = [action for action, answer in known.items() if answer == DENIED]
-    untold = [action for action, answer in known.items() if answer == UNTOLD]
-    count = len(known) - len(denied) - len(untold)
-    if denied:
-        yield Check(check, result, f"not allowed: {', '.join(denied)}", "allow them in the policy of the caller")
-    more = f"; AWS does not tell without doing it: {', '.join(untold)}" if untold else ""
-    if not denied or untold:
-        yield Check(check, OK, f"{count} of {len(known)} actions are allowed{more}")
+    by = {kind: [action for action, answer in known.items() if answer == kind] for kind in (DENIED, PERHAPS, UNTOLD)}
+    if by[DENIED]:
+        yield Check(check, result, f"not allowed: {', '.join(by[DENIED])}", "allow them in the policy of the caller")
+    if by[PERHAPS]:
+        todo = "look at the policy of the caller; one with conditions on resources or tags may be right"
+        yield Check(check, WARNING, f"perhaps not allowed: {', '.join(by[PERHAPS])}", todo)
+    count = len(known) - sum(map(len, by.values()))
+    more = f"; AWS does not tell without doing it: {', '.join(by[UNTOLD])}" if by[UNTOLD] else ""
+    yield Check(check, OK, f"{count} of {len(known)} actions are allowed{more}")
