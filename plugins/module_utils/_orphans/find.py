@@ -135,11 +135,11 @@ def _of_experiment(name: str, part: Found, life: Life, prices: Prices, look: Loo
         return  # what a stopped instance needs when it is started again
     shared = {"if_idle": life.ask, "experiment": name}
     why = {"why": "its instances are of no use"} if life.ask or life.expired else {}
-    for raw in lives.fleets(part):
-        text = why or {"why": "has no instance and asks for none"}
+    for raw in summary.standing_fleets(part):
+        text = why or {"why": "asks for no instance any more"}
         yield _row("fleets", raw["FleetId"], raw, look, age=seconds(raw, "CreateTime", look), **shared, **text)
     for raw in lives.spot_fleets(part):
-        text = why or {"why": "has no instance and asks for none"}
+        text = why or {"why": "asks for no instance any more"}
         made = seconds(raw, "CreateTime", look)
         yield _row("fleets", raw["SpotFleetRequestId"], raw, look, age=made, **shared, **text)
     for raw in _requests(part):

@@ -25,10 +25,10 @@ def chosen(rows: Iterable[Resource], plain: Iterable[str], named: Iterable[str])
         for row in listed
         if row["sure"] and (row["kind"] in by_name or (row["kind"] in wanted and not row["holds_data"]))
     ]
-    # What an instance that stays holds cannot go.
+    # What an instance that stays holds cannot go, and its fleet would take it along.
     ids = {row["id"] for row in found}
     staying = {row["experiment"] for row in listed if row["kind"] == "instances" and row["id"] not in ids}
-    held = ("security_groups", "volumes")
+    held = ("fleets", "security_groups", "volumes")
     return [row for row in found if not (row["kind"] in held and row["experiment"] in staying)]
 
 
