@@ -15,9 +15,9 @@ description:
   - Of an experiment that is alive nothing is listed. It is alive while an instance of it was launched in the last
     O(grace) seconds, has no job that could end, or is about to be replaced, while its fleet without an instance asks
     for capacity, and while something of it was made in the last O(grace) seconds.
-  - An instance whose tag C(spot:expires) is past is of no use. For the others their job decides, which AWS does not
-    know. RV(ask) names them; give what M(experiments.spot.job_info) says there to
-    P(experiments.spot.orphan_rows#filter) with RV(rows).
+  - An instance whose time is over (tag C(spot:expires), or C(spot:time-limit) seconds after its launch) is of no use.
+    For the others their job decides, which AWS does not know. RV(ask) names them; give what
+    M(experiments.spot.job_info) says there to P(experiments.spot.orphan_rows#filter) with RV(rows).
 author:
   - experiments.spot authors (@experiments-spot)
 options:

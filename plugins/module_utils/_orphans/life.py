@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .._experiment import crew, summary, transformations
@@ -20,6 +20,8 @@ from .._job.runner import OPEN_STATES
 Resource = dict[str, Any]
 
 RESTING = frozenset({"stopping", "stopped"})
+# What an instance may take to stop its job, flush and power off.
+WHILE_S = 900
 # AWS keeps an interrupted instance describable for about an hour and does not say when it ended.
 LOST = frozenset({"interrupted", "failed"})
 ASKING_FLEETS = frozenset({"submitted", "active", "modifying"})
@@ -66,7 +68,7 @@ def _busy(raw: Resource, found: Found, life: Life, now: datetime, grace: float) 
     """Why one instance is in use, '' when it is not or its job decides; files it under ``life``."""
     identity, state, tags = raw["InstanceId"], raw["State"]["Name"], transformations.tags_of(raw)
     if expired(raw, now):
-        life.expired[identity] = f"{tags['spot:expires']}"
+        life.expired[identity] = f"{ends_at(raw):%Y-%m-%d %H:%M} UTC"
         return ""
     if state in RESTING:
         life.resting.append(identity)
@@ -89,9 +91,21 @@ def _asks(found: Found, now: datetime) -> str:
 
 
 def expired(raw: Resource, now: datetime) -> bool:
-    """Whether the tag ``spot:expires`` says that its time is over."""
-    end = moment(transformations.tags_of(raw).get("spot:expires"))
+    """Whether its tags say that its time is over."""
+    end = ends_at(raw)
     return bool(end and end < now)
+
+
+def ends_at(raw: Resource) -> datetime | None:
+    """When something has to be gone: as ``spot:expires`` says, or so long after its launch as ``spot:time-limit`` says.
+
+    An instance ends itself at its time limit; it gets a while for that.
+    """
+    tags, launched = transformations.tags_of(raw), moment(raw.get("LaunchTime"))
+    limit = transformations.number(tags.get("spot:time-limit"))
+    ends = [moment(tags.get("spot:expires"))]
+    ends += [launched + timedelta(seconds=limit + WHILE_S)] if launched and limit else []
+    return min((one for one in ends if one), default=None)
 
 
 def fleets(found: Found) -> list[Resource]:

@@ -166,6 +166,15 @@ def test_what_stays_keeps_what_it_holds() -> None:
     assert [row["id"] for row in chosen] == ["key-1"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "over"), [("", False), ("soon", False), ("86400", False), ("80000", True), ("90000", False)]
+)
+def test_a_time_limit_that_the_instance_has_not_kept(limit: str, over: bool) -> None:
+    known = {"experiment": "lab", "job": "train", "time-limit": limit}
+    found = life.of(Found(instances=[running(Tags=tags(**known))]), NOW, 3600)
+    assert bool(found.expired) is over and bool(found.ask) is not over
+
+
 @pytest.mark.parametrize("given", ["", "nonsense", None, "2026-13-01"])
 def test_a_tag_that_is_no_moment_says_nothing(given: str | None) -> None:
     assert life.moment(given) is None and life.age(given, NOW) == float("inf")
