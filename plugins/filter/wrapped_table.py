@@ -57,7 +57,8 @@ from ansible.utils.display import Display
 from ansible_collections.experiments.spot.plugins.plugin_utils import _text
 
 # What Ansible takes for the width where there is no terminal, or a narrower one.
-NO_TERMINAL, USUAL = 79, 120
+NO_TERMINAL = 79
+USUAL = 120
 
 
 def terminal_width(environ: Mapping[str, str], known: int) -> int:

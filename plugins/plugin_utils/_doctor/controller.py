@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
+import operator
 import os
 import platform
 import re
@@ -17,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from ansible.module_utils.compat.version import LooseVersion
 
 from .check import FAILED, OK, Check
 
@@ -62,12 +62,20 @@ def judge(name: str, version: str | None, specifier: str, todo: str) -> Check:
     """Whether a version does; None for something that is not there."""
     if version is None:
         return Check(name, FAILED, "is missing", todo)
-    try:
-        good = Version(version) in SpecifierSet(specifier, prereleases=True)
-    except InvalidVersion:
-        good = False
+    good = fits(version, specifier)
     needs = f", needed is {specifier}" if not good else ""
     return Check(name, OK if good else FAILED, f"{version}{needs}", "" if good else todo)
+
+
+def fits(version: str, specifier: str) -> bool:
+    """Whether a version is one of a specifier such as ``>=2.18.0,<3``; ``*`` or nothing takes all."""
+    compare = {">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt}
+    wanted_ones = re.findall(r"(>=|<=|==|!=|>|<)\s*([^\s,]+)", specifier)
+    try:
+        pairs = [(compare.get(sign, operator.lt), LooseVersion(other)) for sign, other in wanted_ones]
+        return all(test(LooseVersion(version), other) for test, other in pairs)
+    except TypeError:  # it is no version
+        return False
 
 
 def software(root: Path, ansible_version: str) -> Iterator[Check]:
@@ -133,7 +141,7 @@ def said(path: str, arguments: list[str]) -> str:
 def keys(environ: Mapping[str, str]) -> Iterator[Check]:
     """Whether private keys can be kept where they belong."""
     folder = Path(environ.get("HOME") or os.path.expanduser("~")) / ".ssh/experiments.spot"
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     good = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     todo = f"make {there} writable for you, or set HOME"
     yield Check(

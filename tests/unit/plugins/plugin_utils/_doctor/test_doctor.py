@@ -102,6 +102,14 @@ def test_versions(version: str | None, result: str) -> None:
     assert (found.result, found.todo) == (result, "" if result == "ok" else "do")
 
 
+@pytest.mark.parametrize(
+    ("specifier", "good"),
+    [("*", True), ("", True), (">=2.1,<3", True), (">=2.1, <2.5", False), ("==2.5", True), ("!=2.5", False)],
+)
+def test_specifiers(specifier: str, good: bool) -> None:
+    assert controller.fits("2.5", specifier) is good
+
+
 def test_what_is_wanted_of_a_checkout_and_of_an_installed_collection(tmp_path: Path) -> None:
     wanted = controller.wanted(ROOT)
     assert set(wanted["python"]) == {"boto3", "botocore"} and "amazon.aws" in wanted["collections"]
