@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 
 from ansible_collections.experiments.spot.plugins.module_utils import _aws_errors
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import api, reads, survey
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import calls
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
 
 from . import rights
@@ -81,7 +82,7 @@ def permissions(clients: Clients, arn: str) -> Iterator[Check]:
         yield from rights.checks(told)
 
 
-@api.calls("servicequotas:ListServiceQuotas")
+@calls("servicequotas:ListServiceQuotas")
 def quota_values(quotas: Any) -> dict[str, float]:
     """Code -> value of the EC2 quotas. Source: Service Quotas API ListServiceQuotas."""
     found = api.pages(quotas, "list_service_quotas", "Quotas", ServiceCode="ec2")
