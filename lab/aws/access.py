@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import hmac
+from xml.sax.saxutils import escape
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -79,7 +80,7 @@ def _issued(world: World, access_key: str) -> bool:
 
 def denied(world: World, call: Call) -> Problem | None:
     """A denied action, in the words of the service. Source: [ERR] UnauthorizedOperation; IAM User Guide, messages."""
-    if not any(fnmatch.fnmatch(call.action, pattern) for pattern in world.denied):
+    if not _is_denied(world, call.action):
         return None
     user = f"arn:aws:iam::{world.config.account_id}:user/{world.config.user_name}"
     reason = f"User: {user} is not authorized to perform: {call.service}:{call.action}"
@@ -96,6 +97,25 @@ def denied(world: World, call: Call) -> Problem | None:
         f"{reason} because no identity-based policy allows the action",
         400 if code != "AccessDenied" else 403,
     )
+
+
+def simulation(world: World, call: Call) -> bytes:
+    """IAM API SimulatePrincipalPolicy, which moto lacks: what is not denied is allowed."""
+    names = [value for key, value in sorted(call.form.items()) if key.startswith("ActionNames.member.")]
+    told = {name: "implicitDeny" if _is_denied(world, name.split(":")[-1]) else "allowed" for name in names}
+    results = "".join(
+        f"<member><EvalActionName>{escape(name)}</EvalActionName><EvalResourceName>*</EvalResourceName>"
+        f"<EvalDecision>{decision}</EvalDecision></member>"
+        for name, decision in told.items()
+    )
+    result = f"<EvaluationResults>{results}</EvaluationResults><IsTruncated>false</IsTruncated>"
+    inner = f"<SimulatePrincipalPolicyResult>{result}</SimulatePrincipalPolicyResult>"
+    space = "https://iam.amazonaws.com/doc/2010-05-08/"
+    return f'<SimulatePrincipalPolicyResponse xmlns="{space}">{inner}</SimulatePrincipalPolicyResponse>'.encode()
+
+
+def _is_denied(world: World, action: str) -> bool:
+    return any(fnmatch.fnmatch(action, pattern) for pattern in world.denied)
 
 
 def install(world: World) -> None:

@@ -150,6 +150,8 @@ class App:
         return self._serve(environ, start, call)
 
     def _serve(self, environ: Environ, start: StartResponse, call: Call) -> Iterable[bytes]:
+        if call.service == "iam" and call.action == "SimulatePrincipalPolicy":
+            return calls.send(start, 200, access.simulation(self.world, call), "text/xml;charset=UTF-8", [])
         act = services.ACTIONS.get(call.target)
         if call.service == "cloudformation":
             _stacks()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
 NOTHING = "-"
 GAP = "  "
 SHORTEST = 8
+NARROWEST = 20
+KEEP_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def usd(value: float) -> str:
@@ -114,7 +117,42 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Any], width: int 
     return "\n".join(_line(line, widths, right) for line in [titles, *cells])
 
 
+def wrapped(rows: Iterable[Mapping[str, Any]], columns: Sequence[Any], width: int = 120) -> str:
+    """Rows as a table whose last column goes on in the next line, or, where that is too narrow, one block a row.
+
+    Nothing is shortened.
+
+    Args:
+        rows: dictionaries; a missing key is an empty cell.
+        columns: see `column_of`.
+        width: the longest line, where no single word is longer.
+    Raises:
+        ColumnError: a column is not described as it must be.
+    """
+    described = [column_of(column) for column in columns]
+    data = [[cell(row.get(key), kind) for _title, key, kind in described] for row in rows]
+    titles = [title for title, _key, _kind in described]
+    right = [kind is not None for _title, _key, kind in described]
+    widths = [max(len(line[i]) for line in [titles, *data]) for i in range(len(described) - 1)]
+    indent = sum(widths) + len(GAP) * len(widths)
+    if width - indent < NARROWEST:
+        return "\n".join(_block(line, titles, width) for line in data)
+    parts = []
+    for line in [titles, *data]:
+        head, *rest = textwrap.wrap(line[-1], width - indent, **KEEP_WORDS) or [""]
+        parts += [_line([*line[:-1], head], [*widths, 0], right), *(" " * indent + text for text in rest)]
+    return "\n".join(parts)
+
+
+def _block(line: list[str], titles: list[str], width: int) -> str:
+    """One row: its first two cells, the others with their titles, the last one."""
+    middle = [f"{title} {text}" for title, text in zip(titles[2:-1], line[2:-1]) if text != NOTHING]
+    texts = [", ".join(middle), line[-1] if len(line) > 2 else ""]
+    parts = [textwrap.wrap(text, width, initial_indent=GAP, subsequent_indent=GAP, **KEEP_WORDS) for text in texts]
+    return "\n".join([GAP.join(line[:2]), *(text for part in parts for text in part)])
+
+
 def _line(line: list[str], widths: list[int], right: list[bool]) -> str:
-    texts = (shortened(text, width) for text, width in zip(line, widths))
+    texts = (shortened(text, width) if width else text for text, width in zip(line, widths))
     padded = (text.rjust(width) if flag else text.ljust(width) for text, width, flag in zip(texts, widths, right))
     return GAP.join(padded).rstrip()

@@ -473,6 +473,12 @@ def delete_fleets(ec2: Client, ids: list[str]) -> list[str]:
     ]
 
 
+@calls("ec2:CancelSpotInstanceRequests")
+def cancel_spot_requests(ec2: Client, ids: list[str]) -> None:
+    """Cancel Spot requests; their instances go on. Source: EC2 API CancelSpotInstanceRequests."""
+    ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=ids)
+
+
 @calls("ec2:DeleteKeyPair")
 def delete_key_pair(ec2: Client, name: str) -> None:
     """Delete a key pair; one that is gone is no error. Source: EC2 API DeleteKeyPair."""
@@ -534,6 +540,13 @@ def delete_volume(ec2: Client, volume_id: str) -> bool:
             return False
         raise
     return True
+
+
+@calls("ec2:DeleteSnapshot")
+def delete_snapshot(ec2: Client, snapshot_id: str) -> None:
+    """Delete a snapshot; one that is gone is no error. Source: EC2 API DeleteSnapshot."""
+    with ignoring(_forgotten):
+        ec2.delete_snapshot(SnapshotId=snapshot_id)
 
 
 @contextlib.contextmanager

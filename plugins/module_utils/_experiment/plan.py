@@ -348,6 +348,7 @@ def tags(profile: Profile, experiment: str, facts: Facts, known: dict[str, str])
         "spot:job": (profile["job"] or {}).get("name") or "",
         "spot:user": profile["access"]["remote_user"],
         **({"spot:bucket": profile["recovery"]["bucket"]} if is_self(profile) else {}),
+        **({"spot:time-limit": str(limit)} if (limit := profile["capacity"]["time_limit"]) else {}),
     }
 
 

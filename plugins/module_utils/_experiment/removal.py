@@ -67,12 +67,18 @@ def _targets(ec2: Any, removal: Removal) -> dict[str, tuple[list[str], Callable[
             removal.spot_fleets,
             partial(spot_api.cancel_spot_fleets, ec2, removal.spot_fleets, terminate=True),
         )
+    if removal.spot_requests:
+        targets[f"cancel Spot request {', '.join(removal.spot_requests)}"] = (
+            removal.spot_requests,
+            partial(api.cancel_spot_requests, ec2, removal.spot_requests),
+        )
     for key_id, key_name in removal.key_pairs.items():
         targets[f"delete key pair {key_name}"] = ([key_id], partial(api.delete_key_pair, ec2, key_name))
     singles: list[tuple[str, Any, Callable[..., Any]]] = [
         ("launch template", removal.launch_templates, api.delete_launch_template),
         ("security group", removal.security_groups, api.delete_security_group),
         ("volume", removal.volumes, api.delete_volume),
+        ("snapshot", removal.snapshots, api.delete_snapshot),
     ]
     for kind, ids, call in singles:
         for one in ids:

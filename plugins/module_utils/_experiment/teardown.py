@@ -30,6 +30,8 @@ class Removal:
         terminating: ids that are to be terminated now or are on their way already.
         fleets: ids of fleet records to delete.
         spot_fleets: ids of Spot Fleet requests to cancel.
+        spot_requests: ids of Spot requests to cancel.
+        snapshots: ids of snapshots to delete.
         key_pairs: key pair id -> name.
         launch_templates: launch template id -> name.
         security_groups: ids that can be tried now.
@@ -47,6 +49,8 @@ class Removal:
     terminating: list[str] = field(default_factory=list)
     fleets: list[str] = field(default_factory=list)
     spot_fleets: list[str] = field(default_factory=list)
+    spot_requests: list[str] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
     key_pairs: dict[str, str] = field(default_factory=dict)
     launch_templates: dict[str, str] = field(default_factory=dict)
     security_groups: list[str] = field(default_factory=list)
@@ -65,10 +69,12 @@ class Removal:
             *self.instances,
             *self.fleets,
             *self.spot_fleets,
+            *self.spot_requests,
             *self.key_pairs,
             *self.launch_templates,
             *self.security_groups,
             *self.volumes,
+            *self.snapshots,
         ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.experiments.spot.plugins.filter import duration, table, usd
+from ansible_collections.experiments.spot.plugins.filter import duration, orphan_rows, table, usd, wrapped_table
 
 
 def call(module, name, *args, **kwargs):
@@ -38,3 +38,32 @@ def test_nothing_is_unknown():
 def test_wrong_input_is_one_clear_error(module, name, args, text):
     with pytest.raises(AnsibleFilterError, match=text):
         call(module, name, *args)
+
+
+def test_orphan_rows():
+    row = {"id": "vol-1", "experiment": "lab", "region": "r", "if_idle": ["i-1"], "cost_per_hour": 1.0}
+    assert call(orphan_rows, "orphan_rows", [row], {}) == {"rows": [], "in_use": []}
+    kept = call(orphan_rows, "orphan_rows", [row], {"i-1": {"state": None}}, grace="60")
+    assert kept["rows"] == [row]
+
+
+@pytest.mark.parametrize(
+    ("environ", "known", "width"),
+    [
+        ({"COLUMNS": "40"}, 200, 40),
+        ({}, 200, 200),
+        ({}, 79, 120),
+        ({"COLUMNS": "wide"}, 79, 120),
+        ({"COLUMNS": "0"}, 79, 120),
+    ],
+)
+def test_width_of_the_terminal(environ, known, width):
+    assert wrapped_table.terminal_width(environ, known) == width
+
+
+def test_wrapped_table(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    assert call(wrapped_table, "wrapped_table", [{"a": "x", "b": "y"}], ["a", "b"]) == "a  b\nx  y"
+    for rows, columns in (("text", ["a"]), ([1], ["a"]), ([{"a": 1}], [["a", "a", "euro"]])):
+        with pytest.raises(AnsibleFilterError):
+            call(wrapped_table, "wrapped_table", rows, columns)

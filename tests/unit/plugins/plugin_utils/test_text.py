@@ -12,6 +12,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._text import (
     percent,
     table,
     usd,
+    wrapped,
 )
 
 
@@ -90,3 +91,37 @@ def test_without_rows_there_is_the_head():
 def test_wrong_columns_are_told(given):
     with pytest.raises(ColumnError, match="table: "):
         column_of(given)
+
+
+ROWS = [
+    {
+        "check": "rsync",
+        "result": "failed",
+        "text": "is missing; install rsync with the package manager of this machine",
+    },
+    {"check": "ssh", "result": "ok", "text": ""},
+]
+
+
+def test_the_last_column_goes_on_in_the_next_line():
+    lines = wrapped(ROWS, ["check", "result", "text"], 50).splitlines()
+    assert lines[0] == "check  result  text" and lines[1].startswith("rsync  failed  is missing; install rsync")
+    assert lines[2].startswith(" " * 15 + "package manager") and lines[-1] == "ssh    ok      -"
+    assert max(map(len, lines)) <= 50
+
+
+def test_where_it_is_too_narrow_each_row_is_a_block():
+    rows = [{"kind": "volumes", "id": "vol-0123456789abcdef0", "age": 5, "price": 0.5, "why": "nobody uses it at all"}]
+    text = wrapped(rows, ["kind", "id", ["age", "age", "duration"], ["an hour", "price", "usd"], "why"], 32)
+    assert text.splitlines() == [
+        "volumes  vol-0123456789abcdef0",
+        "  age 5 s, an hour $0.500",
+        "  nobody uses it at all",
+    ]
+
+
+def test_words_are_never_cut():
+    text = wrapped(
+        [{"a": "x", "b": "y", "c": "arn:aws:iam::123456789012:user/somebody-with-a-name"}], ["a", "b", "c"], 10
+    )
+    assert "arn:aws:iam::123456789012:user/somebody-with-a-name" in text

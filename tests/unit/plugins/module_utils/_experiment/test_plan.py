@@ -238,7 +238,9 @@ def test_vacant(states: list[str], expected: bool) -> None:
 def test_tags_that_the_caller_knows() -> None:
     known = {"spot:expires": "2026-01-31T00:00:00Z", "spot:generation": "7"}
     made = plan.make(profile(), "lab", facts(), CIDR, known)["tags"]
-    assert made["spot:expires"] == "2026-01-31T00:00:00Z"
+    assert made["spot:expires"] == "2026-01-31T00:00:00Z" and "spot:time-limit" not in made
+    limited = profile(capacity={"time_limit": 3600})
+    assert plan.tags(limited, "lab", facts(), {})["spot:time-limit"] == "3600"
     assert made["spot:generation"] == "1"
 
 
