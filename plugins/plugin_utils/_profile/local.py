@@ -12,7 +12,9 @@ from .validate import Checked
 
 def local_files(checked: Checked) -> None:
     """Report local paths that cannot work, so that nothing is launched in vain."""
-    _private_key(checked)
+    _private_key(checked, "access")
+    if checked.profile["code"]:
+        _private_key(checked, "code")
     results = checked.profile["results"]
     if results and results["pull"] and checked.ok("results", "pull"):
         _destination(checked, ("results", "pull"), results["pull"])
@@ -50,9 +52,16 @@ def _destination(checked: Checked, at: tuple[str | int, ...], path: str) -> None
         checked.report(at, f"{place} cannot be written to", "check its permissions, or use another directory", path)
 
 
-def _private_key(checked: Checked) -> None:
-    path = checked.profile["access"]["private_key_file"]
-    at = ("access", "private_key_file")
+KEYS = {
+    "access": ("private_key_file", "name an existing key, or remove it to have one made"),
+    "code": ("deploy_key", "name an existing key whose public half the repository lets in"),
+}
+
+
+def _private_key(checked: Checked, section: str) -> None:
+    key, missing = KEYS[section]
+    path = checked.profile[section][key]
+    at = (section, key)
     if not path or not checked.ok(*at):
         return None
     try:
@@ -62,7 +71,7 @@ def _private_key(checked: Checked) -> None:
         with open(path, "rb") as stream:
             start = stream.read(4096)
     except FileNotFoundError:
-        return checked.report(at, f"{path} does not exist", "name an existing key, or remove it to have one made", path)
+        return checked.report(at, f"{path} does not exist", missing, path)
     except OSError as error:
         return checked.report(at, f"{path} cannot be read: {error.strerror}", "check its permissions", path)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):

@@ -419,8 +419,8 @@ def test_damaged_ledger(engine: Engine, text: str) -> None:
 
 
 def test_bad_job_file(engine: Engine) -> None:
-    status, out = engine.run(image="")
-    assert status == runner.EX_CONFIG and "lacks image" in out and "Traceback" not in out
+    status, out = engine.run(image="", command=[])
+    assert status == runner.EX_CONFIG and "lacks image, command or scripts" in out and "Traceback" not in out
 
 
 def saves(engine: Engine, tmp_path: Path, sh: str) -> dict[str, str]:

@@ -202,7 +202,7 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"channels": [channel(hosts=[2])], "capacity.count": 2}, "channels[0].hosts", "there is no rank 2"),
         ({"channels": [channel(bwlimit="fast")]}, "channels[0].bwlimit", '"fast" is not allowed'),
         ({"channels": [channel(chmod="rwx")]}, "channels[0].chmod", '"rwx" is not allowed'),
-        ({"runtime.docker": False}, "runtime.docker", "a job runs in a container"),
+        ({"runtime.docker": False}, "runtime.docker", "job.image runs in a container"),
         ({"runtime.gpu": "none", "job.gpus": "all"}, "job.gpus", "does not go with runtime.gpu none"),
         ({"runtime.gpu": "required", "job.gpus": "none"}, "job.gpus", "does not go with runtime.gpu required"),
         ({"job.env": {"SPOT_RANK": "1"}}, "job.env.SPOT_RANK", "names that start with SPOT_"),
