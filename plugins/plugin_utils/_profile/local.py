@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 
@@ -77,8 +78,20 @@ def _private_key(checked: Checked, section: str) -> None:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         what = f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}), so ssh will refuse it"
         return checked.report(at, what, f"chmod 600 {path}", path)
-    problem = _key_content(start)
+    problem = _key_content(start) or (_passphrase(start) if section == "code" else None)
     return checked.report(at, f"{path} {problem[0]}", problem[1], path) if problem else None
+
+
+def _passphrase(start: bytes) -> tuple[str, str] | None:
+    """Nobody is there to type it. Source: OpenSSH, PROTOCOL.key: the cipher's name follows the magic and its length."""
+    body = b"".join(line for line in start.splitlines() if line and not line.startswith(b"-"))
+    try:
+        cipher = base64.b64decode(body[:64]).partition(b"openssh-key-v1\0")[2][4:8]
+    except ValueError:
+        cipher = b"none"
+    if b"ENCRYPTED" in start or cipher not in (b"", b"none"):
+        return "has a passphrase", "make a key without one for this purpose alone: ssh-keygen -t ed25519 -N '' -f KEY"
+    return None
 
 
 def _key_content(start: bytes) -> tuple[str, str] | None:

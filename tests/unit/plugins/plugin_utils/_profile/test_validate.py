@@ -329,3 +329,25 @@ def test_one_odd_value_anywhere(path: str, value: Any) -> None:
     profile, problems = validate(data, "x.yml", Setting("x"))
     assert (profile is None) == bool(problems)
     assert all(problem.text.startswith("x.yml: ") for problem in problems)
+
+
+def test_code_and_a_job_without_a_container_are_completed(check: Check) -> None:
+    profile, problems = check(
+        {
+            "code": {"repository": "git@github.com:alice/train.git", "deploy_key": "keys/deploy"},
+            "job": {"scripts": ["train.py"]},
+            "runtime.python_requirements": "requirements.txt",
+        }
+    )
+    assert problems == [] and profile is not None
+    assert (profile["code"]["path"], profile["code"]["deploy_key"]) == ("/home/ubuntu/train", "/work dir/keys/deploy")
+    assert profile["runtime"]["python_requirements"] == "/home/ubuntu/train/requirements.txt"
+    assert profile["runtime"]["python_virtual_env"] == "/home/ubuntu/.venvs/good"
+    assert (profile["job"]["workdir"], profile["job"]["user"]) == ("/home/ubuntu/train", "ubuntu")
+
+
+def test_a_token_is_in_no_message(check: Check) -> None:
+    _profile, problems = check(
+        {"code": {"repository": "https://github.com/a/b", "token": "hunter 2", "toke": "hunter 2"}}
+    )
+    assert len(problems) == 2 and not any("hunter" in problem.text for problem in problems)
