@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import getpass
 import os
 import shutil
 import socket
@@ -83,22 +84,24 @@ class SshServer:
     port: int
     key: Path
     host_key: str
+    host: str = "127.0.0.1"
 
     def url(self, repo: Repo) -> str:
-        return f"ssh://{os.environ.get('USER', 'root')}@127.0.0.1:{self.port}{repo.bare}"
+        return f"ssh://{getpass.getuser()}@{self.host}:{self.port}{repo.bare}"
 
     @property
     def known_hosts(self) -> str:
-        return f"[127.0.0.1]:{self.port} {self.host_key}"
+        return f"[{self.host}]:{self.port} {self.host_key}"
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path) -> Iterator[SshServer]:
+def ssh_server(folder: Path, host: str = "127.0.0.1", listen: str = "127.0.0.1") -> Iterator[SshServer]:
+    """Yields a server, which clients find as `host`."""
     folder.mkdir(mode=0o700)
     host, user, port = key(folder / "host"), key(folder / "deploy"), free_port()
     shutil.copy(f"{user}.pub", folder / "authorized")
     options = {
-        "Port": port, "ListenAddress": "127.0.0.1", "HostKey": host, "AuthorizedKeysFile": folder / "authorized",
+        "Port": port, "ListenAddress": listen, "HostKey": host, "AuthorizedKeysFile": folder / "authorized",
         "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "UsePAM": "no", "StrictModes": "no",
         "PermitRootLogin": "yes", "PidFile": "none",
     }  # fmt: skip
@@ -111,7 +114,7 @@ def ssh_server(folder: Path) -> Iterator[SshServer]:
                 break
             time.sleep(0.02)
         kind, text, *_comment = Path(f"{host}.pub").read_text().split()
-        yield SshServer(port, user, f"{kind} {text}")
+        yield SshServer(port, user, f"{kind} {text}", host)
     finally:
         process.terminate()
         process.wait()
