@@ -98,10 +98,10 @@ class SshServer:
 def ssh_server(folder: Path, host: str = "127.0.0.1", listen: str = "127.0.0.1") -> Iterator[SshServer]:
     """Yields a server, which clients find as `host`."""
     folder.mkdir(mode=0o700)
-    host, user, port = key(folder / "host"), key(folder / "deploy"), free_port()
+    own, user, port = key(folder / "host"), key(folder / "deploy"), free_port()
     shutil.copy(f"{user}.pub", folder / "authorized")
     options = {
-        "Port": port, "ListenAddress": listen, "HostKey": host, "AuthorizedKeysFile": folder / "authorized",
+        "Port": port, "ListenAddress": listen, "HostKey": own, "AuthorizedKeysFile": folder / "authorized",
         "PasswordAuthentication": "no", "KbdInteractiveAuthentication": "no", "UsePAM": "no", "StrictModes": "no",
         "PermitRootLogin": "yes", "PidFile": "none",
     }  # fmt: skip
@@ -113,7 +113,7 @@ def ssh_server(folder: Path, host: str = "127.0.0.1", listen: str = "127.0.0.1")
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
             time.sleep(0.02)
-        kind, text, *_comment = Path(f"{host}.pub").read_text().split()
+        kind, text, *_comment = Path(f"{own}.pub").read_text().split()
         yield SshServer(port, user, f"{kind} {text}", host)
     finally:
         process.terminate()
