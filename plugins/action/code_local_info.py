@@ -9,6 +9,7 @@ import os
 import subprocess
 from typing import Any
 
+from ansible import constants as C
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
@@ -54,5 +55,6 @@ class ActionModule(ActionBase):
         _validation, args = self.validate_argument_spec(SPEC)
         found = warnings(args["repository"], args["version"], git_in(args["path"] or os.getcwd()))
         for text in found:
-            display.warning(text)
+            # Ansible's own warnings come with the line of the task, which ansible.cfg hides when nothing changed.
+            display.display(f"Warning: {text}", color=C.COLOR_WARN)
         return {**result, "changed": False, "differences": found}
