@@ -40,8 +40,8 @@ RETURN = r"""
 _value:
   description:
     - Rows with experiment, profile, job_state, exit_code, commit (of the code from git), instance_id, instance_type,
-      zone, address, rank, generation, age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes, sorted
-      by experiment and rank.
+      zone, address, rank, generation, age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes,
+      sorted by experiment and rank.
     - An experiment without an instance has only experiment, profile, job_state and volumes.
   type: list
   elements: dict
