@@ -46,10 +46,9 @@ options:
     elements: str
     default: []
   token:
-    description: Whether a token is given, which lies in C(credentials) of RV(secrets).
+    description: Whether a token is given, which lies in C(credentials) of O(secrets).
     type: bool
     default: false
-    no_log: false
   secrets:
     description: Directory where known_hosts, key and token are for the time they are needed.
     type: path

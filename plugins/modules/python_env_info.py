@@ -91,6 +91,7 @@ problem:
 
 import importlib.util
 import os
+import pwd
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,7 +102,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._os_release impor
 
 def tell(params: dict[str, Any]) -> dict[str, Any]:
     """The answer of the module."""
-    env = _python_env.find(params["name"], os.path.expanduser("~"))
+    env = _python_env.find(params["name"], pwd.getpwuid(os.getuid()).pw_dir)
     file = params["requirements"]
     missing = f"{file} is not on the instance; correct runtime.python_requirements" if file else ""
     problems = [env.problem, "" if not file or os.path.isfile(file) else missing]

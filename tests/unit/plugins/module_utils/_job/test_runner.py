@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -501,7 +502,11 @@ def test_a_command_runs_on_the_instance(bare: Bare) -> None:
     code = {"repository": "r", "version": "main", "commit": "c" * 40}
     show = 'echo "lr $LR, $TEXT, in $PWD, home $HOME, docker $FAKE."; echo oops >&2'
     status, out = bare.run(command=["sh", "-c", show], env_file=str(bare.work / "job.env"), code=code)
-    assert status == 0 and f"lr 0.1, a = b, in {bare.work}, home {Path.home()}, docker ." in out and "oops" in out
+    assert (
+        status == 0
+        and f"lr 0.1, a = b, in {bare.work}, home {pwd.getpwuid(os.getuid()).pw_dir}, docker ." in out
+        and "oops" in out
+    )
     assert (bare.last["state"], bare.last["exit_code"], bare.last["code"]) == ("succeeded", 0, code)
     assert not (bare.path / "calls").exists(), "docker is not asked"
 
