@@ -52,9 +52,9 @@ class ActionModule(ActionBase):
         _valid, args = self.validate_argument_spec(argument_spec=SPEC)
         try:
             answer = self._profile(args, variables)
-            # The environment of the job may hold secrets; a message about mistakes never does.
-            secret = bool(answer["profile"]["job"] and answer["profile"]["job"]["env"])
-            return {**result, **answer, "changed": False, **({"_ansible_no_log": True} if secret else {})}
+            # A message about mistakes never holds secrets.
+            hide = {"_ansible_no_log": True} if answer["has_secrets"] else {}
+            return {**result, **answer, "changed": False, **hide}
         except ProfileError as error:
             return {**result, "failed": True, "msg": str(error)}
 
@@ -79,6 +79,7 @@ class ActionModule(ActionBase):
             "experiment_option": option(profile, args["experiment"]),
             "region": profile["region"],
             "tags": tags(profile),
+            "has_secrets": has_secrets(profile),
             "caller_cidr": caller_cidr(profile["access"], os.environ, ask),
         }
 
@@ -96,6 +97,12 @@ class ActionModule(ActionBase):
 def option(profile: Mapping[str, Any], given: str) -> str:
     """What to type after `-e profile=NAME` to mean the same experiment again, "" when nothing is needed."""
     return f" -e experiment={profile['experiment']}" if given else ""
+
+
+def has_secrets(profile: Mapping[str, Any]) -> bool:
+    """Whether a profile may hold secrets: in the environment of its job, or a token."""
+    job, code = profile["job"] or {}, profile["code"] or {}
+    return bool(job.get("env") or code.get("token"))
 
 
 def tags(profile: Mapping[str, Any]) -> dict[str, str]:

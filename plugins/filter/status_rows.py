@@ -39,8 +39,9 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Rows with experiment, profile, job_state, exit_code, instance_id, instance_type, zone, address, rank, generation,
-      age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes, sorted by experiment and rank.
+    - Rows with experiment, profile, job_state, exit_code, commit (of the code from git), instance_id, instance_type,
+      zone, address, rank, generation, age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes,
+      sorted by experiment and rank.
     - An experiment without an instance has only experiment, profile, job_state and volumes.
   type: list
   elements: dict
@@ -106,6 +107,7 @@ def status_rows(
                 | {
                     "job_state": _job_state(instance, job),
                     "exit_code": (job or {}).get("exit_code"),
+                    "commit": ((job or {}).get("code") or {}).get("commit"),
                     "age": _age(instance.get("launch_time"), now),
                     "price": instance.get("price"),
                     "cost_so_far": instance.get("cost_so_far"),

@@ -131,12 +131,13 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.experiments.spot.plugins.module_utils._os_release import parse_os_release
+
 Run = Callable[[list[str]], tuple[int, str, str]]
 
 NVIDIA_VENDOR = "0x10de"
 # PCI base class 03: display controllers; the same board also shows an audio device, which is none.
 DISPLAY_CLASS = "0x03"
-FAMILIES = (("debian", "Debian"), ("ubuntu", "Debian"), ("fedora", "RedHat"), ("rhel", "RedHat"), ("amzn", "RedHat"))
 
 
 def read(path: str) -> str:
@@ -146,16 +147,6 @@ def read(path: str) -> str:
             return stream.read()
     except OSError:
         return ""
-
-
-def parse_os_release(text: str) -> tuple[str, str, str]:
-    """(family, ID, VERSION_ID) of the distribution. Source: os-release(5)."""
-    pairs = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    values = {key: value.strip().strip("\"'") for key, value in pairs.items()}
-    own = values.get("ID", "")
-    names = [own, *values.get("ID_LIKE", "").split()]
-    families = [family for name in names for known, family in FAMILIES if known == name]
-    return (families[0] if families else own.capitalize()), own, values.get("VERSION_ID", "")
 
 
 def find_gpus(root: str = "/") -> list[str]:

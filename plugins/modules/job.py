@@ -46,21 +46,35 @@ options:
     type: dict
     suboptions:
       image:
-        description: Image, with a tag or a digest.
+        description:
+          - Image, with a tag or a digest. Without it O(spec.command) or O(spec.scripts) run on the instance itself.
         type: str
       command:
-        description: Arguments of the container. None runs the image's own.
+        description: Arguments of the container, or the command on the instance. None runs the image's own.
         type: list
         elements: str
+      scripts:
+        description:
+          - Scripts with their arguments, run on the instance one after the other until one fails. A relative path
+            starts from O(spec.workdir).
+        type: list
+        elements: str
+      python:
+        description: Script that activates a Python environment, and its argument, for a job without image.
+        type: list
+        elements: str
+      code:
+        description: Repository, version and commit of the code, for the ledger. Another commit is another job.
+        type: dict
       workdir:
-        description: Working directory in the container.
+        description: Working directory in the container or, without image, on the instance.
         type: str
       mounts:
         description: Further mounts, V(/on/the/host:/in/the/container[:ro]). O(spec.state_dir) is always mounted.
         type: list
         elements: str
       user:
-        description: User in the container, as V(uid:gid) or a name of the image.
+        description: User in the container, as V(uid:gid) or a name of the image; without image a user of the instance.
         type: str
       shm_size:
         description: Size of C(/dev/shm), such as V(8g).
@@ -179,6 +193,10 @@ unit_active:
   description: Whether the job runs.
   type: bool
   returned: success and state=prepared
+code:
+  description: Repository, version and commit of the job that was started here last.
+  type: dict
+  returned: success and state=prepared
 written:
   description: Files that were written.
   type: list
@@ -219,6 +237,9 @@ PULL_UNIT = "experiments-spot-pull.service"
 SPEC_OPTIONS: dict[str, Any] = {
     "image": {"type": "str"},
     "command": {"type": "list", "elements": "str"},
+    "scripts": {"type": "list", "elements": "str"},
+    "python": {"type": "list", "elements": "str"},
+    "code": {"type": "dict"},
     "workdir": {"type": "str"},
     "mounts": {"type": "list", "elements": "str"},
     "user": {"type": "str"},
@@ -298,7 +319,7 @@ def prepare(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
         # Where one is pulled already the unit exists; the engine joins pulls of the same image anyway.
         run(["systemd-run", "--unit", PULL_UNIT, "--collect", "--quiet", "docker", "pull", "--quiet", image])
     decision = Decision("pull" if pull else "none", "the image is not there" if pull else "nothing to pull")
-    return result(decision, [], {}, {}) | {"unit_active": active}
+    return result(decision, [], {}, {}) | {"unit_active": active, "code": remote.read_document().get("code") or {}}
 
 
 def has_image(run: remote.Run, image: str) -> bool:

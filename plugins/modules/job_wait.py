@@ -121,6 +121,10 @@ image:
   description: Image of the run.
   type: str
   returned: success
+code:
+  description: Repository, version and commit of the code of the last run; null without code from git.
+  type: dict
+  returned: success
 progress:
   description:
     - How far the run is, as the job told in C(progress.json) of its state directory - C(start) (the step it went on

@@ -114,4 +114,8 @@ caller_cidr:
   returned: success
   type: str
   sample: 203.0.113.7/32
+has_secrets:
+  description: Whether the profile may hold secrets, in the environment of its job or as a token.
+  returned: success
+  type: bool
 """

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, the experiments.spot authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The runner: one container from start to end, with a ledger that says what happened.
+"""The runner: a container, or commands on the instance itself, with a ledger that says what happened.
 
 It lies on the instance as /usr/local/lib/experiments-spot/job.py and is the main process of the unit
 experiments-spot-job.service, so it needs nothing but Python 3.9 and the docker command.
 `job.py /etc/experiments-spot/job.json` pulls the image, runs the container, passes SIGTERM on as `docker stop`,
+or runs commands as a user of the instance and passes SIGTERM on to them; it
 enforces the time limit and writes every change of state to the ledger. Whether a SIGTERM means that AWS takes the
 instance is written in /run/experiments-spot/notice.json: then the run is `interrupted`, which the next one resumes.
 
@@ -14,9 +15,12 @@ Source of these numbers: sysexits.h, docker run reference ("Exit status"), syste
 
 from __future__ import annotations
 
+import grp
 import json
 import math
 import os
+import pwd
+import shlex
 import signal
 import subprocess
 import sys
@@ -262,6 +266,8 @@ class Ledger:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.path = str(spec["ledger"])
         self.entry: dict[str, Any] = {key: spec.get(key) for key in ("generation", "rank", "instance_id", "image")}
+        if spec.get("code"):
+            self.entry["code"] = spec["code"]
         self.entry.update(spec_sha256=spec.get("spec_sha256"), state="starting", exit_code=None)
         self.entry.update(started=now(), finished=None, message="")
         found = read_ledger(self.path)
@@ -303,7 +309,8 @@ def load_spec(path: str) -> dict[str, Any]:
             spec = json.load(stream)
     except (OSError, ValueError) as error:
         raise JobError(f"{path} cannot be read: {error}", EX_CONFIG) from error
-    missing = [key for key in ("image", "container", "ledger", "state_dir") if not spec.get(key)]
+    missing = [key for key in ("container", "ledger", "state_dir") if not spec.get(key)]
+    missing += [] if any(spec.get(key) for key in ("image", "command", "scripts")) else ["image, command or scripts"]
     if missing:
         raise JobError(f"{path} lacks {', '.join(missing)}", EX_CONFIG)
     return dict(spec)
@@ -407,6 +414,89 @@ def explain(exit_code: int, stderr: str) -> str:
     return f"ended by signal {exit_code - 128}" if 128 < exit_code < 160 else ""
 
 
+# ---- without a container --------------------
+
+# How a script is run, by the end of its name; any other runs by itself.
+INTERPRETERS = {".py": ["python3", "-u"], ".sh": ["bash"]}
+# Source: environ(7) and login(1); what systemd gives its units lacks the user's.
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# bash itself is gone when the command runs, so that signals reach the command.
+ACTIVATE = 'source "$1" ${2:+"$2"} && shift 2 && exec "$@"'
+
+
+def steps_of(spec: dict[str, Any]) -> list[list[str]]:
+    """The commands of a job without a container, in order."""
+    scripts = [shlex.split(str(script)) for script in spec.get("scripts") or []]
+    if not scripts:
+        return [[str(word) for word in spec.get("command") or []]]
+    return [_script(words, str(spec.get("workdir") or "/")) for words in scripts]
+
+
+def _script(words: list[str], workdir: str) -> list[str]:
+    interpreter = INTERPRETERS.get(os.path.splitext(words[0])[1], [])
+    path = os.path.join(workdir, words[0])
+    return [*interpreter, path if interpreter or os.path.exists(path) else words[0], *words[1:]]
+
+
+def missing_scripts(spec: dict[str, Any]) -> list[str]:
+    """Scripts that are not where they are to be; one without a known ending may be a command of the instance."""
+    words = [shlex.split(str(script)) for script in spec.get("scripts") or []]
+    workdir = str(spec.get("workdir") or "/")
+    named = [one[0] for one in words if os.path.splitext(one[0])[1] in INTERPRETERS or "/" in one[0]]
+    return [name for name in named if not os.path.exists(os.path.join(workdir, name))]
+
+
+def user_of(spec: dict[str, Any]) -> tuple[pwd.struct_passwd, int]:
+    """User and group id of a job without a container.
+
+    Raises:
+        JobError: there is no such user or group.
+    """
+    name, _colon, group = str(spec.get("user") or os.getuid()).partition(":")
+    try:
+        user = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        gid = user.pw_gid if not group else int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise JobError(f"job.user {spec.get('user')}: there is no such user or group here", EX_CONFIG) from error
+    return user, gid
+
+
+def read_env(path: str | None) -> dict[str, str]:
+    """The environment file: NAME=value lines, as docker run --env-file reads them."""
+    if not path:
+        return {}
+    try:
+        with open(path, encoding="utf-8") as stream:
+            pairs = [line.rstrip("\n").partition("=") for line in stream if "=" in line]
+    except OSError as error:
+        raise JobError(f"the environment {path} cannot be read: {error.strerror}", EX_CONFIG) from error
+    return {name: value for name, _sign, value in pairs}
+
+
+def native_env(spec: dict[str, Any], user: pwd.struct_passwd) -> dict[str, str]:
+    """Environment of a job without a container: a user's, and what the job asks for."""
+    own = {"HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name, "SHELL": user.pw_shell or "/bin/sh"}
+    own |= {"PATH": PATH, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+    if spec.get("gpus") == "none":  # source: CUDA C++ programming guide, "CUDA environment variables"
+        own["CUDA_VISIBLE_DEVICES"] = ""
+    return own | read_env(spec.get("env_file"))
+
+
+def native_argv(spec: dict[str, Any], step: list[str]) -> list[str]:
+    """A command within the Python environment of the job, if it has one."""
+    activate = [str(word) for word in spec.get("python") or []]
+    return ["/bin/bash", "-c", ACTIVATE, "bash", *[*activate, ""][:2], *step] if activate else step
+
+
+def explain_native(exit_code: int, stderr: str) -> str:
+    """What an exit code of a command means, '' for an ordinary one."""
+    if exit_code == 127:
+        return f"the command is not on the instance: {one_line(stderr)}"
+    if exit_code == 126:
+        return f"the command cannot be run (permissions, format): {one_line(stderr)}"
+    return explain(exit_code, stderr) if exit_code > 128 else ""
+
+
 # ---- one run --------------------
 
 
@@ -429,6 +519,7 @@ class Run:
         self.stopped_by = ""
         self.ended_by = ""
         self.stderr = b""
+        self.where = ""
         self.grace = grace_of(spec)
         self.notice: dict[str, Any] = {}
 
@@ -529,6 +620,69 @@ class Run:
         pump.join(ENGINE_SLACK)
         return child.returncode
 
+    def native(self) -> int:
+        """Run the commands one after the other until one fails; returns the last exit code."""
+        spec = self.spec
+        user, gid = user_of(spec)
+        env = native_env(spec, user)
+        workdir = str(spec.get("workdir") or user.pw_dir)
+        self.check_native(workdir)
+        self.check_stop()
+        self.note("running")
+        limit = spec.get("time_limit")
+        end = time.monotonic() + float(limit) if limit else math.inf
+        steps = steps_of(spec)
+        code = 0
+        for number, step in enumerate(steps):
+            say(f"running {shlex.join(step)} as {user.pw_name} in {workdir}")
+            who = {} if user.pw_uid == os.getuid() else {"user": user.pw_uid, "group": gid}
+            groups = {"extra_groups": os.getgrouplist(user.pw_name, gid)} if who else {}
+            code = self.step(native_argv(spec, step), end, env=env, cwd=workdir, **who, **groups)
+            if code or self.ended_by:
+                self.where = f"{' '.join(step[:2])} ({number + 1} of {len(steps)}): " if len(steps) > 1 else ""
+                break
+        return code
+
+    def check_native(self, workdir: str) -> None:
+        """Raise when what is to run is not there, before anything runs."""
+        if not os.path.isdir(workdir):
+            raise JobError(f"job.workdir {workdir} is not on the instance", EX_CONFIG)
+        missing = missing_scripts(self.spec)
+        if missing:
+            what = f"job.scripts: {', '.join(missing)} not found in {workdir}"
+            raise JobError(f"{what}; send them by a channel or section code", EX_CONFIG)
+
+    def step(self, argv: list[str], end: float, **options: Any) -> int:
+        """One command in a process group of its own; returns its exit code as a shell would tell it."""
+        try:
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, **options
+            )
+        except OSError as error:
+            self.stderr = f"{argv[0]}: {error.strerror}".encode()
+            say(self.stderr.decode())
+            return 127 if isinstance(error, FileNotFoundError) else 126
+        pump = threading.Thread(target=self._drain, args=(child, 2), daemon=True)
+        pump.start()
+        self._wait(child, None if end == math.inf else max(0.0, end - time.monotonic()))
+        if child.poll() is None:
+            self.ended_by = self.stopped_by or f"the time limit of {self.spec.get('time_limit')} s"
+            if self.stopped_by:
+                self.look_for_notice()
+            self.end_group(child)
+        pump.join(1)
+        return 128 - child.returncode if child.returncode < 0 else child.returncode
+
+    def end_group(self, child: subprocess.Popen[bytes]) -> None:
+        """SIGTERM to the command and its children, after the grace SIGKILL."""
+        say(f"stopping the job within {self.grace} s ({self.ended_by})")
+        os.killpg(child.pid, signal.SIGTERM)
+        if wait_child(child, self.grace):
+            return
+        say("it does not end by itself and is killed")
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
     def stop(self, child: subprocess.Popen[bytes]) -> None:
         """docker stop with the grace; what is still there after that is killed."""
         say(f"stopping the container within {self.grace} s ({self.ended_by})")
@@ -548,17 +702,21 @@ class Run:
         """State, the runner's exit status and the message of a container that ended."""
         if self.ended_by and self.stopped_by:
             state, message = end_by_notice(self.notice)
-            message = message or f"stopped by {self.stopped_by}, the container ended with {exit_code}"
+            what = "container" if self.spec.get("image") else "job"
+            message = message or f"stopped by {self.stopped_by}, the {what} ended with {exit_code}"
             return state or "stopped", EX_STOPPED, message
         if self.ended_by:
             return "failed", exit_code or 1, f"stopped: {self.ended_by} is reached"
         if exit_code == 0:
             return "succeeded", 0, ""
-        return "failed", exit_code, explain(exit_code, self.stderr.decode(errors="replace"))
+        told = explain if self.spec.get("image") else explain_native
+        message = told(exit_code, self.stderr.decode(errors="replace"))
+        where = self.where if message else self.where.removesuffix(": ")
+        return "failed", exit_code, f"{where}{message}"
 
 
-def work(run: Run, ledger: Ledger) -> int:
-    """Image, stale container, container, ledger; returns the runner's exit status."""
+def run_container(run: Run) -> int:
+    """Image, stale container, container; returns its exit code."""
     spec = run.spec
     get_image(spec, run.pull, lambda image: docker("image", "inspect", "--format", "ok", image).returncode == 0)
     run.check_stop()
@@ -566,7 +724,13 @@ def work(run: Run, ledger: Ledger) -> int:
     if docker("container", "inspect", "--format", "ok", spec["container"]).returncode == 0:
         say(f"removing the container {spec['container']} that an earlier run left behind")
         docker("rm", "--force", spec["container"])
-    exit_code = run.container()
+    return run.container()
+
+
+def work(run: Run, ledger: Ledger) -> int:
+    """The job, then the ledger; returns the runner's exit status."""
+    spec = run.spec
+    exit_code = run_container(run) if spec.get("image") else run.native()
     run.note_progress()
     state, status, message = run.outcome(exit_code)
     # Whoever stops a job sends its results: the notice watcher within its time, `state: stopped` without one.

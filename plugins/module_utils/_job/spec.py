@@ -34,8 +34,10 @@ def sha256_of(spec: dict[str, Any]) -> str:
 def check_spec(spec: dict[str, Any], env: list[str]) -> list[str]:
     """All mistakes that the types of the options cannot tell. Values of the environment never stand in a message."""
     errors = []
-    if not spec.get("image"):
-        errors.append("spec.image is missing: name the container image of the job")
+    if not any(spec.get(key) for key in ("image", "command", "scripts")):
+        errors.append(
+            "spec.image is missing: name the container image of the job, or a command or scripts to run without"
+        )
     state_dir = spec.get("state_dir") or ""
     if not os.path.isabs(state_dir) or os.path.normpath(state_dir) == "/":
         errors.append(f"spec.state_dir {state_dir!r} is not an absolute path of a directory of its own")
@@ -99,12 +101,13 @@ def unit_text(document: dict[str, Any]) -> str:
     """
     grace = document.get("stop_grace")
     stop = (60 if grace is None else int(grace)) + STOP_SLACK
+    needs = "network-online.target docker.service" if document.get("image") else "network-online.target"
     mounts = " ".join(_quoted(path) for path in [document["state_dir"]])
     return f"""# Written by experiments.spot; changes here are lost at the next start of the job.
 [Unit]
 Description=Job {document["job"]} of experiment {document["experiment"]}
-After=network-online.target docker.service
-Wants=network-online.target docker.service
+After={needs}
+Wants={needs}
 RequiresMountsFor={mounts}
 StartLimitIntervalSec=0
 

@@ -120,7 +120,7 @@ def summary(current: Current) -> dict[str, Any]:
     """The job's state for people and programs, wherever ledger and unit disagree settled by what really runs.
 
     Returns:
-        job, experiment, state, exit_code, message, started, finished, image, generation, rank, instance_id,
+        job, experiment, state, exit_code, message, started, finished, image, code, generation, rank, instance_id,
         progress (start, step, of, unit), results (what the pusher did last), unit_active; every value None when
         nothing was ever started here.
     """
@@ -136,6 +136,7 @@ def summary(current: Current) -> dict[str, Any]:
         "started",
         "finished",
         "image",
+        "code",
         "generation",
         "rank",
         "instance_id",

@@ -61,7 +61,11 @@ DATA = ("_retry.json", "endpoints.json", "partitions.json", "sdk-default-configu
 OURS = ("plugins", "roles", "playbooks", "meta", "galaxy.yml", "MANIFEST.json")
 AMAZON = ("plugins/module_utils", "plugins/doc_fragments", "meta", "MANIFEST.json", "galaxy.yml")
 SKIPPED = re.compile(r"(^|/)(__pycache__|tests|\.git)(/|$)|\.(pyc|pyo|so|pyd|pyi|rst)$")
-CONFIG = "[defaults]\nhome = /var/lib/experiments-spot/ansible\nnocolor = true\nretry_files_enabled = false\n"
+# What is done as the user of the image is really done as that user, though the connection is root's and says his name.
+CONFIG = (
+    "[defaults]\nhome = /var/lib/experiments-spot/ansible\nnocolor = true\nretry_files_enabled = false\n"
+    "[privilege_escalation]\nbecome_allow_same_user = true\n"
+)
 
 Entry = tuple[str, str]  # name in the archive, path here
 
@@ -217,18 +221,32 @@ def python_version(requires: str) -> tuple[int, int]:
 def without_secrets(spot: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The profile as an instance may know it, and the secrets of it apart."""
     profile = spot["profile"]
-    job, recovery = profile["job"], profile["recovery"]
+    job, recovery, code = profile["job"], profile["recovery"], profile.get("code")
     secrets = {"env": (job or {}).get("env") or {}, "webhook": recovery.get("webhook")}
+    if code:
+        secrets |= {"code_token": code["token"], "deploy_key": _text_of(code["deploy_key"])}
     public = {
         **profile,
         "job": {**job, "env": {}} if job else job,
         "recovery": {**recovery, "webhook": None},
+        "code": {**code, "token": None, "deploy_key": None} if code else code,
         "access": {**profile["access"], "private_key_file": None},
         # Paths of this machine, which mean nothing there.
         "channels": [{**channel, "local_path": ""} for channel in profile["channels"]],
     }
     keys = ("experiment", "region", "tags")
     return {**{key: spot[key] for key in keys}, "profile": public}, secrets
+
+
+def _text_of(path: str | None) -> str:
+    """A key, which an instance cannot read from this machine."""
+    if not path:
+        return ""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read().rstrip("\n")
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror} (code.deploy_key)") from error
 
 
 def plan_for_instance(plan: dict[str, Any]) -> dict[str, Any]:

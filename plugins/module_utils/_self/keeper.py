@@ -137,12 +137,18 @@ class Keeper:
         spot, plan = dict(self.spec["spot"]), dict(self.spec["spot_plan"])
         job, recovery = spot["profile"]["job"], {**spot["profile"]["recovery"], "webhook": secrets.get("webhook")}
         job = {**job, "env": secrets.get("env") or {}} if job else job
-        profile = {**spot["profile"], "recovery": recovery, "job": job}
+        code = spot["profile"].get("code")
+        code = {**code, "token": secrets.get("code_token")} if code else code
+        profile = {**spot["profile"], "recovery": recovery, "job": job, "code": code}
         tags = {**plan["tags"], "spot:generation": str(self.document["generation"])}
         return {
             "spot": {**spot, "profile": profile},
             "spot_plan": {**plan, "tags": tags, "former_instance_ids": self.document["former"]},
-            "spot_self": {"folder": self.folder, "endpoint": self.config.get("endpoint") or ""},
+            "spot_self": {
+                "folder": self.folder,
+                "endpoint": self.config.get("endpoint") or "",
+                "deploy_key": secrets.get("deploy_key") or "",
+            },
             "spot_instance_id": self.document["instance_id"],
             "spot_instance_type": self.imds.text("instance-type") or "",
             "spot_zone": self.imds.text("placement/availability-zone") or "",

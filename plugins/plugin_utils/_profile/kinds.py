@@ -108,12 +108,13 @@ def container(given: Any) -> Any:
 
 def _text(key: Key, given: Any) -> str:
     if not isinstance(given, str):
-        raise Wrong(f"{show(given)} is {named(given)}, not text", f"allowed: {allowed(key)}{_quotes(given)}")
+        shown = "it" if key.secret else show(given)
+        raise Wrong(f"{shown} is {named(given)}, not text", f"allowed: {allowed(key)}{_quotes(given)}")
     plain = str(given)
     if key.choices and plain not in key.choices:
         raise Wrong(f"{show(plain)} is not allowed", f"allowed: {allowed(key)}", nearest(plain.lower(), key.choices))
     if key.pattern and not re.fullmatch(key.pattern, plain):
-        raise Wrong(f"{show(plain)} is not allowed", f"allowed: {allowed(key)}")
+        raise Wrong(f"{'it' if key.secret else show(plain)} is not allowed", f"allowed: {allowed(key)}")
     if "\0" in plain:
         raise Wrong("a NUL character is not allowed")
     return plain

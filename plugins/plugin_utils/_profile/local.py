@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 
@@ -12,7 +13,9 @@ from .validate import Checked
 
 def local_files(checked: Checked) -> None:
     """Report local paths that cannot work, so that nothing is launched in vain."""
-    _private_key(checked)
+    _private_key(checked, "access")
+    if checked.profile["code"]:
+        _private_key(checked, "code")
     results = checked.profile["results"]
     if results and results["pull"] and checked.ok("results", "pull"):
         _destination(checked, ("results", "pull"), results["pull"])
@@ -50,9 +53,16 @@ def _destination(checked: Checked, at: tuple[str | int, ...], path: str) -> None
         checked.report(at, f"{place} cannot be written to", "check its permissions, or use another directory", path)
 
 
-def _private_key(checked: Checked) -> None:
-    path = checked.profile["access"]["private_key_file"]
-    at = ("access", "private_key_file")
+KEYS = {
+    "access": ("private_key_file", "name an existing key, or remove it to have one made"),
+    "code": ("deploy_key", "name an existing key whose public half the repository lets in"),
+}
+
+
+def _private_key(checked: Checked, section: str) -> None:
+    key, missing = KEYS[section]
+    path = checked.profile[section][key]
+    at = (section, key)
     if not path or not checked.ok(*at):
         return None
     try:
@@ -62,14 +72,26 @@ def _private_key(checked: Checked) -> None:
         with open(path, "rb") as stream:
             start = stream.read(4096)
     except FileNotFoundError:
-        return checked.report(at, f"{path} does not exist", "name an existing key, or remove it to have one made", path)
+        return checked.report(at, f"{path} does not exist", missing, path)
     except OSError as error:
         return checked.report(at, f"{path} cannot be read: {error.strerror}", "check its permissions", path)
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         what = f"{path} can be read by others (mode {stat.S_IMODE(mode):04o}), so ssh will refuse it"
         return checked.report(at, what, f"chmod 600 {path}", path)
-    problem = _key_content(start)
+    problem = _key_content(start) or (_passphrase(start) if section == "code" else None)
     return checked.report(at, f"{path} {problem[0]}", problem[1], path) if problem else None
+
+
+def _passphrase(start: bytes) -> tuple[str, str] | None:
+    """Nobody is there to type it. Source: OpenSSH, PROTOCOL.key: the cipher's name follows the magic and its length."""
+    body = b"".join(line for line in start.splitlines() if line and not line.startswith(b"-"))
+    try:
+        cipher = base64.b64decode(body[:64]).partition(b"openssh-key-v1\0")[2][4:8]
+    except ValueError:
+        cipher = b"none"
+    if b"ENCRYPTED" in start or cipher not in (b"", b"none"):
+        return "has a passphrase", "make a key without one for this purpose alone: ssh-keygen -t ed25519 -N '' -f KEY"
+    return None
 
 
 def _key_content(start: bytes) -> tuple[str, str] | None:

@@ -8,9 +8,12 @@ import fnmatch
 import ipaddress
 import posixpath
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...module_utils._code.checkout import without_login
+from ...module_utils._code.repository import Repository, knows_host, parse
 from ...module_utils._ebs.attach import DEVICE_NAMES
 from ...module_utils._results.plan import PlanError, names_of
 from .problem import show
@@ -707,13 +710,165 @@ def _share_hosts(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return "all" in ranks[0] | ranks[1] or bool(ranks[0] & ranks[1])
 
 
+def code_address(checked: Checked) -> None:
+    """An address that is one, without a password in it, and a server whose host key is known."""
+    found = _repository(checked)
+    at = ("code", "repository")
+    if found is None:
+        code = checked.profile["code"]
+        if code and code["repository"] and checked.ok(*at):
+            todo = "use https://HOST/PATH, git@HOST:PATH or codecommit::REGION://NAME"
+            checked.report(at, f"{show(without_login(code['repository']))} is no address of a repository", todo)
+    elif found.password:
+        checked.report(at, "a password stands in the address", "remove it, and give it as code.token")
+    elif found.kind == "codecommit" and not (found.region or checked.profile["region"]):
+        checked.report(at, "it names no region", f"use codecommit::REGION://{found.name}")
+    elif found.kind == "ssh":
+        _code_host_key(checked, found)
+
+
+def _code_host_key(checked: Checked, found: Repository) -> None:
+    at = ("code", "known_hosts")
+    if checked.ok(*at) and not knows_host(found, checked.profile["code"]["known_hosts"]):
+        what = f"no host key of {found.known_host} is given, and a server is trusted only by its host key"
+        todo = f"compare what ssh-keyscan {found.host} prints with what its operator publishes, and put it here"
+        checked.report(at, what, todo)
+
+
+def _repository(checked: Checked) -> Repository | None:
+    """The repository of the code, None where there is none or its address is wrong."""
+    code = checked.profile["code"]
+    return parse(code["repository"] or "") if code and checked.ok("code", "repository") else None
+
+
+def code_login(checked: Checked) -> None:
+    """A key goes with SSH, a token with HTTPS."""
+    code, found = checked.profile["code"], _repository(checked)
+    if found is None:
+        return
+    if code["deploy_key"] and found.kind != "ssh" and checked.ok("code", "deploy_key"):
+        todo = f"use git@{found.host}:{found.path}.git, or code.token" if found.kind == "https" else "remove it"
+        checked.report(("code", "deploy_key"), f"a key is of no use with {found.kind}", todo)
+    if not code["token"] or not checked.ok("code", "token") or found.kind == "https":
+        return
+    what, todo = {
+        "ssh": ("a token is of no use with ssh", "use code.deploy_key, or an https address"),
+        "codecommit": ("CodeCommit opens by the role of the instance", "remove it"),
+    }.get(found.kind, (f"{found.kind} would send it in the clear", "use an https address"))
+    checked.report(("code", "token"), what, todo)
+
+
+def code_role(checked: Checked) -> None:
+    """CodeCommit is opened by a role."""
+    access, found = checked.profile["access"], _repository(checked)
+    if found is None or found.kind != "codecommit" or not checked.complete:
+        return
+    if not access["instance_profile"] and checked.ok("access", "instance_profile"):
+        what = "it is missing, and without a role the instances cannot read from CodeCommit"
+        checked.report(("access", "instance_profile"), what, "name a role that allows codecommit:GitPull")
+
+
+def code_path(checked: Checked) -> None:
+    """A directory of its own: no channel writes into it, and no state of the job lies there."""
+    code, job = checked.profile["code"], checked.profile["job"]
+    at = ("code", "path")
+    if not code or not checked.ok(*at) or not checked.ok("code", "repository"):
+        return
+    path = code["path"]
+    hides = _system(path, _home(checked), ())
+    if hides:
+        checked.report(at, f"{path} {hides}", "use a directory of its own, such as ~/code", path)
+    elif any(path == mounted for _at, mounted in _mounted(checked)):
+        checked.report(at, f"{path} is a mount point", f"use a directory in it, such as {path}/code", path)
+    elif job and checked.ok("job", "state_dir") and _within(job["state_dir"], path):
+        what = f"job.state_dir ({job['state_dir']}) lies in it"
+        checked.report(at, what, "give the two different directories", path)
+    for index, channel in _channels(checked, "remote_path"):
+        target = posixpath.normpath(channel["remote_path"])
+        if channel["direction"] == "out" and (_within(target, path) or (channel["delete"] and _within(path, target))):
+            todo = f"send it elsewhere; {path} is what git keeps (code.path)"
+            checked.report(("channels", index, "remote_path"), f"it would write over the code in {path}", todo)
+
+
+# Keys of a job that only a container has -> what to do without one.
+CONTAINER_KEYS = {
+    "mounts": "remove it; the job sees the whole instance",
+    "shm_size": "remove it; the job has the shared memory of the instance",
+    "extra_args": "remove it",
+}
+
+
+def job_runs(checked: Checked) -> None:
+    """What a job runs: a command, or scripts, which a container does not take."""
+    job = checked.profile["job"]
+    if not job or not all(checked.ok("job", key) for key in ("image", "command", "scripts")):
+        return
+    if job["command"] is not None and job["scripts"]:
+        checked.report(("job", "scripts"), "command and scripts exclude each other", "keep one of them")
+    elif job["image"] and job["scripts"]:
+        todo = "use command, or remove job.image to run them on the instance"
+        checked.report(("job", "scripts"), "scripts run without a container", todo)
+    elif job["image"] and job["command"] is None and checked.complete:
+        checked.report(("job", "command"), "it is missing", "say what to run; [] runs the image's own command")
+    elif not job["image"] and not job["command"] and not job["scripts"] and checked.complete:
+        todo = "give command or scripts, and image to run the command in a container"
+        checked.report(("job",), "it says nothing to run", todo)
+    for number, script in enumerate(job["scripts"]):
+        if not words(script):
+            what = "its quotes do not match"
+            checked.report(("job", "scripts", number), what, "write it as you would type it", script)
+
+
+def words(text: str) -> list[str]:
+    """A command line as words, [] when its quotes do not match."""
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
+
+
+def job_native(checked: Checked) -> None:
+    """Without a container there is nothing that a container has."""
+    job = checked.profile["job"]
+    if not job or not checked.ok("job", "image"):
+        return
+    if job["image"]:
+        if job["workdir"] and job["workdir"].startswith("~/") and checked.ok("job", "workdir"):
+            what = "there is no ~ in a container"
+            checked.report(("job", "workdir"), what, "use an absolute path", job["workdir"])
+        return
+    for key, todo in CONTAINER_KEYS.items():
+        if job[key] and checked.ok("job", key):
+            checked.report(("job", key), "it goes only with job.image", todo)
+
+
+def python_env(checked: Checked) -> None:
+    """Python environments are for jobs on the instance, and a requirements file is somewhere."""
+    runtime, job = checked.profile["runtime"], checked.profile["job"]
+    keys = ("python_virtual_env", "extra_python_packages", "python_requirements")
+    if not all(checked.ok("runtime", key) for key in keys):
+        return
+    given = [key for key in keys if runtime[key]]
+    if given and job and job["image"] and checked.ok("job", "image"):
+        what = "a job in a container does not see it"
+        checked.report(("runtime", given[-1]), what, "put it into job.image, or remove job.image")
+    file, env = runtime["python_requirements"], runtime["python_virtual_env"]
+    if file and not file.startswith("/"):
+        what = f"{file} is relative, and there is no code that it could lie in"
+        checked.report(("runtime", "python_requirements"), what, "give an absolute path, or the section code")
+    hides = _system(env, _home(checked), ()) if env and env.startswith("/") else ""
+    if hides and not env.startswith("/opt/"):
+        checked.report(("runtime", "python_virtual_env"), f"{env} {hides}", "use a directory of its own", env)
+
+
 def runtime_fits(checked: Checked) -> None:
-    """The job needs docker, and asks for GPUs only where they are set up."""
+    """A job in a container needs docker, and asks for GPUs only where they are set up."""
     job, runtime = checked.profile["job"], checked.profile["runtime"]
     if not job:
         return
-    if not runtime["docker"]:
-        checked.report(("runtime", "docker"), "a job runs in a container", "set it to true, or remove the job")
+    if not runtime["docker"] and job["image"]:
+        what = "job.image runs in a container"
+        checked.report(("runtime", "docker"), what, "set it to true, or remove job.image")
     pair = (runtime["gpu"], job["gpus"])
     if pair in (("none", "all"), ("required", "none")):
         what = f"gpus {job['gpus']} does not go with runtime.gpu {runtime['gpu']}"
@@ -814,7 +969,14 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     channel_circle,
     channel_names,
     channel_fits,
+    code_address,
+    code_login,
+    code_role,
+    code_path,
+    python_env,
     runtime_fits,
+    job_runs,
+    job_native,
     job_env,
     job_mounts,
     job_state,

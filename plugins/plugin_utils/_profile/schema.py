@@ -635,6 +635,62 @@ RESULTS = {
     ),
 }
 
+CODE = {
+    "repository": Key(
+        "text",
+        "Repository: git@HOST:PATH, ssh://…, https://… or codecommit::REGION://NAME, which the instance's role opens.",
+        required=True,
+        pattern=r"(https?|ssh|git)://[^\s\x00-\x1f'\"]+|[\w.-]+@[A-Za-z0-9.-]+:[^\s\x00-\x1f'\"]+"
+        r"|codecommit(::[a-z0-9-]+)?://[\w.@-]+",
+        form="an address such as https://github.com/alice/train.git or git@github.com:alice/train.git",
+    ),
+    # Source: git-check-ref-format(1); a hyphen in front would be an option.
+    "version": Key(
+        "text",
+        "Branch, tag or commit (40 digits). All instances and all generations get the commit that the first one got.",
+        shown="the default branch",
+        pattern=r"[A-Za-z0-9_](?!.*(\.\.|//|@\{))[A-Za-z0-9_./+@#-]{0,254}",
+        form="the name of a branch or tag, or a commit",
+    ),
+    "path": Key(
+        "text",
+        "Directory of the instance for it; ~/ is the home of access.remote_user.",
+        shown="the name of the repository under the home of access.remote_user",
+        pattern=r"(~/|/)[^\s\x00-\x1f]*",
+        form="a path that starts with / or ~/, without blanks",
+    ),
+    "deploy_key": Key(
+        "text",
+        "Private key file of your machine, for SSH; it is on the instance only while git works.",
+        pattern=_LOCAL,
+        form=_LOCAL_FORM,
+    ),
+    "token": Key(
+        "text",
+        "Token for HTTPS; take it from your environment, \"{{ lookup('env', 'GIT_TOKEN') }}\", or from a vault. It is "
+        "on the instance only while git works.",
+        pattern=r"[\x21-\x7e]+",
+        form="printable characters without blanks",
+        secret=True,
+    ),
+    "token_user": Key(
+        "text",
+        "User name that goes with the token; GitHub and GitLab take any.",
+        "x-access-token",
+        pattern=r"[\w.@+-]+",
+        form="letters, digits and ._@+-",
+    ),
+    "known_hosts": Key(
+        "texts",
+        "Host keys of the server, as lines of known_hosts.",
+        [],
+        shown="those that github.com, gitlab.com and bitbucket.org publish",
+        pattern=r"(@(cert-authority|revoked) )?\S+ (ssh-|ecdsa-|sk-)\S+ [A-Za-z0-9+/=]+( .*)?",
+        form="HOST TYPE KEY, as ssh-keyscan prints it",
+    ),
+    "submodules": Key("bool", "Take its submodules, too.", True),
+}
+
 RUNTIME = {
     "docker": Key("bool", "Set up the docker engine.", True),
     "gpu": Key(
@@ -643,21 +699,54 @@ RUNTIME = {
         "auto",
         choices=("auto", "none", "required"),
     ),
+    "python_virtual_env": Key(
+        "text",
+        "Python environment for a job without image: a path, where one is made when missing, or the name of one that "
+        "the machine image has, such as pytorch of a Deep Learning AMI.",
+        shown="~/.venvs/EXPERIMENT when packages are named, else the Python of the image",
+        pattern=r"(~/|/)[^\s\x00-\x1f]*|[A-Za-z0-9][\w.+-]*",
+        form="a path that starts with / or ~/, or a name",
+    ),
+    "extra_python_packages": Key(
+        "texts",
+        "Packages to install there, as pip has them.",
+        [],
+        pattern=r"[A-Za-z0-9][^\x00-\x1f;`$|&]*",
+        form="a package as pip has it, such as numpy or torch==2.9.1",
+    ),
+    "python_requirements": Key(
+        "text",
+        "Requirements file to install there; a relative path starts from code.path.",
+        pattern=r"[^\s\x00-\x1f-][^\s\x00-\x1f]*",
+        form="a path of the instance, without blanks",
+    ),
 }
 
 JOB = {
     "name": Key("text", "Name of the job.", "job", pattern=EXPERIMENT_PATTERN, form=EXPERIMENT_FORM),
     "image": Key(
         "text",
-        "Container image.",
-        required=True,
+        "Container image; without it the command or the scripts run on the instance itself.",
+        shown="no container",
         pattern=_IMAGE,
         form="an image such as python:3.12-slim or registry:5000/team/image:tag",
     ),
-    "command": Key(
-        "argv", "Command in the container, a list or one text; [] runs the image's own command.", required=True
+    "command": Key("argv", "Command, a list or one text; [] runs the own command of job.image."),
+    "scripts": Key(
+        "texts",
+        "Instead of command, for a job without image: scripts with their arguments, run one after the other until one "
+        "fails; a relative path starts from job.workdir.",
+        [],
+        pattern=r"[^\x00-\x1f]+",
+        form="a script and its arguments, such as train.py --epochs 3",
     ),
-    "workdir": Key("text", "Directory in the container to start in.", pattern=_ABSOLUTE, form=_ABSOLUTE_FORM),
+    "workdir": Key(
+        "text",
+        "Directory to start in, of the container or, without image, of the instance.",
+        shown="the image's own; without image code.path, else the home of the user",
+        pattern=r"(~/|/)[^\x00-\x1f]*",
+        form="a path that starts with / or, without image, with ~/",
+    ),
     "env": Key(
         "map",
         "Environment of the command; take secrets from yours, \"{{ lookup('env', 'TOKEN') }}\".",
@@ -675,8 +764,8 @@ JOB = {
     ),
     "user": Key(
         "text",
-        "User in the container.",
-        shown="the image's own",
+        "User in the container or, without image, of the instance.",
+        shown="the image's own; without image access.remote_user",
         pattern=rf"({_USER})(:({_USER}))?",
         form='NAME, NAME:GROUP or numbers in quotes, "1000:1000"',
     ),
@@ -842,9 +931,18 @@ SCHEMA: dict[str, Key] = {
         optional=True,
         keys=RESULTS,
     ),
+    "code": Key(
+        "section",
+        "Code that the instances get from git; a channel sends yours instead.",
+        optional=True,
+        keys=CODE,
+    ),
     "runtime": Key("section", "What to set up on the instances.", keys=RUNTIME),
     "job": Key(
-        "section", "The container to run; a profile without it gives you instances only.", optional=True, keys=JOB
+        "section",
+        "What to run, in a container or not; a profile without it gives you instances only.",
+        optional=True,
+        keys=JOB,
     ),
     "tags": Key(
         "map",

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from .schema import Key, walk
 
 _GONE_DEVICE = "remove it; every current type is optimised for EBS by default"
-_PACKAGES = "put Python packages into the image of the job (job.image)"
 
 # Name in older tools' files (their own case) -> key of today, or what to do when there is none.
 # Sources: the profile formats that users come from, LaunchSpecification of EC2 RequestSpotInstances among them.
@@ -53,7 +52,11 @@ REPLACED: dict[str, str] = {
     "blockdevicemappings": "image.root_volume_size",
     "mount_dir": "volumes[].mount_point",
     "mountdir": "volumes[].mount_point",
-    "scripts": "job.command",
+    "scripts": "job.scripts",
+    "python_virtual_env": "runtime.python_virtual_env",
+    "extra_python_packages": "runtime.extra_python_packages",
+    "git": "code.repository",
+    "branch": "code.version",
     "docker_image": "job.image",
 }
 GONE: dict[str, str] = {
@@ -63,8 +66,6 @@ GONE: dict[str, str] = {
     "spot_fleet": "its iam_fleet_role is capacity.iam_fleet_role now",
     "ebs_optimized": _GONE_DEVICE,
     "ebsoptimized": _GONE_DEVICE,
-    "python_virtual_env": _PACKAGES,
-    "extra_python_packages": _PACKAGES,
     "monitoring": "remove it; the basic monitoring of EC2 is always on",
     "efs_mount": "use file_systems, whose name is the creation token",
     "userdata": "remove it; what runs on the instance is job.command",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...module_utils._code.repository import parse
 from . import rules
 from .document import Document, Origin, Unknown, has_unknown
 from .kinds import Wrong, allowed, check, container, named
@@ -229,6 +230,9 @@ def _complete(checked: Checked) -> None:
             mounted["mount_point"] = posixpath.normpath("/" + mounted["mount_point"].lstrip("/"))
     for index, channel in enumerate(profile["channels"]):
         _complete_channel(checked, index, channel, home)
+    if profile["code"]:
+        _complete_code(checked, home)
+    _complete_runtime(profile, home)
     if profile["job"]:
         _complete_job(profile, home)
     if profile["results"]:
@@ -265,6 +269,37 @@ def _complete_channel(checked: Checked, index: int, channel: dict[str, Any], hom
         channel["remote_path"] = home + channel["remote_path"][1:]
 
 
+def _complete_code(checked: Checked, home: str) -> None:
+    code, setting = checked.profile["code"], checked.setting
+    repository = parse(code["repository"] or "")
+    path = code["path"] or f"~/{repository.name if repository else 'code'}"
+    code["path"] = posixpath.normpath(home + path[1:] if path.startswith("~/") else path)
+    if code["deploy_key"]:
+        base = checked.document.origin(("code", "deploy_key")).base or setting.cwd
+        code["deploy_key"] = local_path(code["deploy_key"], base, setting.home)
+
+
+def _complete_runtime(profile: dict[str, Any], home: str) -> None:
+    runtime, code = profile["runtime"], profile["code"]
+    file = runtime["python_requirements"]
+    if file:
+        file = home + file[1:] if file.startswith("~/") else file
+        runtime["python_requirements"] = posixpath.join(code["path"], file) if code else file
+    env = runtime["python_virtual_env"]
+    if not env and (file or runtime["extra_python_packages"]):
+        env = f"~/.venvs/{profile['experiment']}"
+    runtime["python_virtual_env"] = posixpath.normpath(home + env[1:]) if env and env.startswith("~/") else env
+
+
+def _complete_native_job(profile: dict[str, Any], home: str) -> None:
+    """A job without a container: who runs it and where."""
+    job, code = profile["job"], profile["code"]
+    job["user"] = job["user"] or profile["access"]["remote_user"]
+    own = remote_home(job["user"].partition(":")[0])
+    workdir = job["workdir"] or (code["path"] if code else own)
+    job["workdir"] = posixpath.normpath(home + workdir[1:] if workdir.startswith("~/") else workdir)
+
+
 def _complete_job(profile: dict[str, Any], home: str) -> None:
     job = profile["job"]
     places = [one for one in profile["volumes"] if not one.get("read_only")]
@@ -272,6 +307,8 @@ def _complete_job(profile: dict[str, Any], home: str) -> None:
         places = [*places, *(one for one in profile["file_systems"] if not one.get("read_only"))]
     root = next((place["mount_point"] for place in places if place.get("mount_point")), home)
     job["state_dir"] = posixpath.normpath(job["state_dir"] or f"{root}/{profile['experiment']}")
+    if not job["image"]:
+        _complete_native_job(profile, home)
     job["mounts"] = [home + mount[1:] if mount.startswith("~/") else mount for mount in job["mounts"] or []]
 
 

@@ -14,7 +14,7 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "roles/summary/templates/summar
 POOL = {"instance_type": "g5.xlarge", "zone": "us-east-1a", "price": 0.42, "on_demand_price": 1.006}
 
 
-def summary(lifecycle: str, zone: str = "us-east-1a") -> str:
+def summary(lifecycle: str, zone: str = "us-east-1a", **more: Any) -> str:
     host: dict[str, Any] = {
         "spot_instance_id": "i-1",
         "spot_instance_type": "g5.xlarge",
@@ -23,6 +23,7 @@ def summary(lifecycle: str, zone: str = "us-east-1a") -> str:
         "ansible_host": "203.0.113.5",
         "ansible_ssh_private_key_file": "/key",
         "ansible_ssh_common_args": "-o X",
+        **more,
     }
     environment = jinja2.Environment(trim_blocks=True)
     environment.filters["experiments.spot.usd"] = usd.FilterModule().filters()["usd"]
@@ -45,3 +46,9 @@ def test_each_instance_costs_what_its_market_asks(lifecycle: str, expected: str)
 
 def test_a_price_that_is_not_known() -> None:
     assert "unknown an hour" in summary("spot", "us-east-1f")
+
+
+def test_the_commit_of_the_code() -> None:
+    code = {"repository": "r", "version": "main", "commit": "0123456789abcdef", "path": "/home/admin/r"}
+    assert "\n  code      r at 0123456789ab (main) in /home/admin/r\n" in summary("spot", spot_code=code)
+    assert "code" not in summary("spot")

@@ -86,3 +86,9 @@ def test_only_volumes_remain() -> None:
     volumes = [{"name": "data", "volume_id": "vol-1", "size": 20}]
     (row,) = status_rows([experiment(instances=[], volumes=volumes)], {}, NOW)
     assert (row["job_state"], row["volumes"]) == ("(no instance)", "data 20 GiB")
+
+
+def test_the_commit_of_the_code() -> None:
+    jobs = {"i-1": {"state": "running", "code": {"repository": "r", "version": "main", "commit": "c" * 40}}}
+    assert status_rows([experiment()], jobs, NOW)[0]["commit"] == "c" * 40
+    assert status_rows([experiment()], {"i-1": {"state": "running", "code": None}}, NOW)[0]["commit"] is None

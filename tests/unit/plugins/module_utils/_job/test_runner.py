@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import signal
 import subprocess
 import sys
@@ -419,8 +420,8 @@ def test_damaged_ledger(engine: Engine, text: str) -> None:
 
 
 def test_bad_job_file(engine: Engine) -> None:
-    status, out = engine.run(image="")
-    assert status == runner.EX_CONFIG and "lacks image" in out and "Traceback" not in out
+    status, out = engine.run(image="", command=[])
+    assert status == runner.EX_CONFIG and "lacks image, command or scripts" in out and "Traceback" not in out
 
 
 def saves(engine: Engine, tmp_path: Path, sh: str) -> dict[str, str]:
@@ -470,3 +471,154 @@ def test_a_runner_that_is_stopped_while_results_are_sent_ends_at_once(engine: En
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=4) == 0
     assert engine.last["state"] == "succeeded" and "saving" not in engine.last
+
+
+# ---- without a container --------------------
+
+
+class Bare(Engine):
+    """A runner without docker: commands run in a directory of the test, as who runs the test."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        super().__init__(tmp_path)
+        self.work = tmp_path / "work"
+        self.work.mkdir()
+
+    def start(self, **spec: Any) -> subprocess.Popen[str]:
+        return super().start(**{"image": None, "workdir": str(self.work), "user": str(os.getuid()), **spec})
+
+    def script(self, name: str, text: str, mode: int = 0o644) -> None:
+        (self.work / name).write_text(text)
+        (self.work / name).chmod(mode)
+
+
+@pytest.fixture()
+def bare(tmp_path: Path) -> Bare:
+    return Bare(tmp_path)
+
+
+def test_a_command_runs_on_the_instance(bare: Bare) -> None:
+    (bare.work / "job.env").write_text("LR=0.1\nTEXT=a = b\n")
+    code = {"repository": "r", "version": "main", "commit": "c" * 40}
+    show = 'echo "lr $LR, $TEXT, in $PWD, home $HOME, docker $FAKE."; echo oops >&2'
+    status, out = bare.run(command=["sh", "-c", show], env_file=str(bare.work / "job.env"), code=code)
+    assert (
+        status == 0
+        and f"lr 0.1, a = b, in {bare.work}, home {pwd.getpwuid(os.getuid()).pw_dir}, docker ." in out
+        and "oops" in out
+    )
+    assert (bare.last["state"], bare.last["exit_code"], bare.last["code"]) == ("succeeded", 0, code)
+    assert not (bare.path / "calls").exists(), "docker is not asked"
+
+
+def test_scripts_run_in_order_until_one_fails(bare: Bare) -> None:
+    bare.script("a.py", "import sys; print('a', sys.argv[1:])\n")
+    bare.script("b.sh", "echo b; exit 3\n")
+    bare.script("c", "#!/bin/sh\necho c\n", 0o755)
+    status, out = bare.run(command=None, scripts=["c", "a.py --name 'x y'", "b.sh", "c"])
+    assert status == 3 and out.index("\nc\n") < out.index("a ['--name', 'x y']") < out.index("\nb\n")
+    assert out.count("\nc\n") == 1
+    assert (bare.last["state"], bare.last["exit_code"]) == ("failed", 3)
+    assert bare.last["message"] == f"bash {bare.work}/b.sh (3 of 4)"
+
+
+def test_scripts_that_are_missing_are_told_before_any_runs(bare: Bare) -> None:
+    bare.script("a.sh", "echo ran\n")
+    status, out = bare.run(command=None, scripts=["a.sh", "no.py", "sub/x", "b.sh 1"])
+    assert status == runner.EX_CONFIG and "\nran\n" not in out
+    assert "job.scripts: no.py, sub/x, b.sh not found in" in bare.last["message"]
+    assert bare.last["exit_code"] is None, "it may be started again"
+
+
+@pytest.mark.parametrize(
+    ("spec", "exit_code", "said"),
+    [
+        ({"command": ["no-such-command"]}, 127, "the command is not on the instance: no-such-command"),
+        ({"command": ["/etc/hostname"]}, 126, "the command cannot be run"),
+        ({"command": ["sh", "-c", "kill -9 $$"]}, 137, "killed by SIGKILL: most often the memory"),
+        ({"command": ["sh", "-c", "kill -SEGV $$"]}, 139, "ended by signal 11"),
+        ({"command": ["sh", "-c", "exit 7"]}, 7, ""),
+    ],
+)
+def test_how_a_command_fails(bare: Bare, spec: dict[str, Any], exit_code: int, said: str) -> None:
+    status, out = bare.run(**spec)
+    assert (status, bare.last["state"], bare.last["exit_code"]) == (exit_code, "failed", exit_code)
+    assert bare.last["message"].startswith(said) and bool(said) is bool(bare.last["message"])
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [({"workdir": "/no/where"}, "job.workdir /no/where is not on"), ({"user": "nobody-here"}, "no such user or group")],
+)
+def test_what_is_not_on_the_instance(bare: Bare, spec: dict[str, Any], said: str) -> None:
+    status, _out = bare.run(**spec)
+    assert status == runner.EX_CONFIG and said in bare.last["message"]
+
+
+TRAP = "trap 'echo saved > saved; exit 0' TERM; echo started; while :; do sleep 0.05; done"
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if line.strip() == text:
+            return
+    raise AssertionError(f"{text} never came")
+
+
+def test_sigterm_reaches_the_command_and_its_children(bare: Bare) -> None:
+    bare.script("train.sh", TRAP)
+    process = bare.start(command=None, scripts=["train.sh", "train.sh"], stop_grace=20)
+    wait_for(process, "started")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == runner.EX_STOPPED
+    assert (bare.work / "saved").read_text() == "saved\n"
+    assert bare.last["state"] == "stopped" and "the job ended with 0" in bare.last["message"]
+
+
+def test_a_notice_says_how_long_the_grace_is_and_who_ends_it(bare: Bare, tmp_path: Path) -> None:
+    notice = tmp_path / "notice.json"
+    process = bare.start(
+        command=["sh", "-c", "trap '' TERM; echo started; sleep 60 & wait; wait"], notice_file=str(notice)
+    )
+    wait_for(process, "started")
+    notice.write_text(json.dumps({"kind": "interruption", "time": "2026-01-01T00:02:00Z", "grace": 1}))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == runner.EX_STOPPED
+    assert bare.last["state"] == "interrupted" and bare.last["exit_code"] == 137
+
+
+def test_the_time_limit_is_that_of_all_scripts(bare: Bare) -> None:
+    bare.script("train.sh", TRAP)
+    bare.script("first.sh", "sleep 0.3")
+    status, _out = bare.run(command=None, scripts=["first.sh", "train.sh"], time_limit=1)
+    assert status == 1 and bare.last["message"] == "stopped: the time limit of 1 s is reached"
+    assert (bare.work / "saved").exists()
+
+
+def test_the_python_environment_is_activated(bare: Bare, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    bare.script("where.py", "import os, sys; print('prefix', sys.prefix, os.environ['VIRTUAL_ENV'])\n")
+    status, out = bare.run(command=None, scripts=["where.py"], python=[f"{tmp_path}/env/bin/activate"])
+    assert status == 0 and f"prefix {tmp_path}/env {tmp_path}/env" in out
+
+
+def test_conda_is_activated_by_its_own_script(bare: Bare, tmp_path: Path) -> None:
+    (tmp_path / "activate").write_text('export CONDA_PREFIX="$1"; echo "activating $#"\n')
+    command = ["sh", "-c", 'echo "$CONDA_PREFIX, $0 $1"', "a b", "c"]
+    status, out = bare.run(command=command, python=[f"{tmp_path}/activate", "/opt/conda/envs/torch"])
+    assert status == 0 and "activating 1\n" in out and "/opt/conda/envs/torch, a b c\n" in out
+    # Signals reach the command itself: no shell is left in between.
+    bare.script("train.sh", TRAP)
+    process = bare.start(command=["bash", "train.sh"], python=[f"{tmp_path}/activate", "x"], stop_grace=20)
+    wait_for(process, "started")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == runner.EX_STOPPED and (bare.work / "saved").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+def test_it_runs_as_its_user(bare: Bare) -> None:
+    bare.work.chmod(0o755)
+    status, out = bare.run(command=["id"], user="nobody", workdir="/")
+    assert status == 0 and "(nobody)" in out and "(root)" not in out

@@ -63,7 +63,7 @@ def test_a_good_spec() -> None:
 @pytest.mark.parametrize(
     ("spec", "env", "expected"),
     [
-        ({"image": None}, [], "spec.image is missing"),
+        ({"image": None, "command": None}, [], "spec.image is missing"),
         ({"state_dir": "data"}, [], "'data' is not an absolute path"),
         ({"state_dir": "/"}, [], "directory of its own"),
         ({"state_dir": None}, [], "is not an absolute path"),

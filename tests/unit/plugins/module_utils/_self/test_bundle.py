@@ -103,6 +103,19 @@ def test_secrets_are_apart() -> None:
     assert PROFILE["job"]["env"] == {"TOKEN": "secret"}, "the given one is not touched"
 
 
+def test_secrets_of_the_code_are_apart(tmp_path: Path) -> None:
+    (tmp_path / "deploy").write_text("a key\n")
+    code = {"repository": "r", "token": "hunter2", "deploy_key": str(tmp_path / "deploy")}
+    spot = {"experiment": "x", "region": "r", "tags": {}, "profile": {**PROFILE, "code": code}}
+    public, secrets = bundle.without_secrets(spot)
+    assert (secrets["code_token"], secrets["deploy_key"]) == ("hunter2", "a key")
+    text = bundle.json_text(public)
+    assert "hunter2" not in text and str(tmp_path) not in text and public["profile"]["code"]["repository"] == "r"
+    (tmp_path / "deploy").unlink()
+    with pytest.raises(bundle.BundleError, match=r"code\.deploy_key"):
+        bundle.without_secrets(spot)
+
+
 def test_a_profile_without_a_job() -> None:
     public, secrets = bundle.without_secrets(
         {"experiment": "x", "region": "r", "tags": {}, "profile": {**PROFILE, "job": None}}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,15 @@ def test_a_directory_needs_a_slash_or_recursive(good: dict[str, Any], tmp_path: 
         good, tmp_path, out("src")
     )[0].replace(": add", "; add")
     assert trouble(good, tmp_path, {"channels": [{**out("src")["channels"][0], "recursive": True}]}) == []
+
+
+def test_a_deploy_key_must_be_usable_by_itself(good: dict[str, Any], tmp_path: Path) -> None:
+    code = {"code": {"repository": "git@github.com:alice/train.git", "deploy_key": "deploy"}}
+    (one,) = trouble(good, tmp_path, code)
+    assert "deploy does not exist; name an existing key whose public half the repository lets in" in one
+    for phrase, said in (("x", "deploy has a passphrase; make a key without one"), ("", "")):
+        (tmp_path / "deploy").unlink(missing_ok=True)
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", phrase * 8, "-f", str(tmp_path / "deploy")]
+        subprocess.run(argv, check=True)
+        found = trouble(good, tmp_path, code)
+        assert [said in text for text in found] == [True] * bool(said), found

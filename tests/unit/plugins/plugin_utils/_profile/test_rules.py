@@ -24,6 +24,10 @@ def file_system(name: str = "team", mount_point: str = "/team", **more: Any) -> 
     return {"name": name, "mount_point": mount_point, **more}
 
 
+def code(repository: str = "git@github.com:alice/train.git", **more: Any) -> dict[str, Any]:
+    return {"repository": repository, **more}
+
+
 FS = "fs-0123456789abcdef0"
 VOL = "vol-0123456789abcdef0"
 TWO = ["us-east-1", "eu-west-1"]
@@ -202,7 +206,7 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"channels": [channel(hosts=[2])], "capacity.count": 2}, "channels[0].hosts", "there is no rank 2"),
         ({"channels": [channel(bwlimit="fast")]}, "channels[0].bwlimit", '"fast" is not allowed'),
         ({"channels": [channel(chmod="rwx")]}, "channels[0].chmod", '"rwx" is not allowed'),
-        ({"runtime.docker": False}, "runtime.docker", "a job runs in a container"),
+        ({"runtime.docker": False}, "runtime.docker", "job.image runs in a container"),
         ({"runtime.gpu": "none", "job.gpus": "all"}, "job.gpus", "does not go with runtime.gpu none"),
         ({"runtime.gpu": "required", "job.gpus": "none"}, "job.gpus", "does not go with runtime.gpu required"),
         ({"job.env": {"SPOT_RANK": "1"}}, "job.env.SPOT_RANK", "names that start with SPOT_"),
@@ -212,6 +216,49 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"job.state_dir": "/etc/x"}, "job.state_dir", "belongs to the system"),
         ({"job.extra_args": ["--name=x"]}, "job.extra_args[0]", "the job's unit names the container"),
         ({"tags": {"a": "x" * 257}}, "tags.a", "allowed: at most 256"),
+        ({"code": {}}, "code.repository", "it is missing"),
+        ({"code": code("nothing")}, "code.repository", "an address such as https://github.com/alice/train.git"),
+        ({"code": code("https://h/x?y=z")}, "code.repository", "is no address of a repository"),
+        ({"code": code("https://me:hunter2@h/x")}, "code.repository", "a password stands in the address"),
+        ({"code": code("git@git.example:x")}, "code.known_hosts", "no host key of git.example is given"),
+        (
+            {"code": code("ssh://a@git.example:2222/x", known_hosts=["git.example ssh-ed25519 AAAA"])},
+            "code.known_hosts",
+            "no host key of [git.example]:2222 is given",
+        ),
+        ({"code": code(known_hosts=["github.com"])}, "code.known_hosts[0]", "as ssh-keyscan prints it"),
+        ({"code": code(version="--upload-pack=x")}, "code.version", "the name of a branch or tag"),
+        ({"code": code(version="a..b")}, "code.version", "the name of a branch or tag"),
+        ({"code": code("https://h/a/x", deploy_key="k")}, "code.deploy_key", "use git@h:a/x.git, or code.token"),
+        ({"code": code(token="t")}, "code.token", "a token is of no use with ssh"),
+        ({"code": code("http://h/x", token="t")}, "code.token", "http would send it in the clear"),
+        ({"code": code("codecommit::eu-west-1://x")}, "access.instance_profile", "cannot read from CodeCommit"),
+        (
+            {"code": code("codecommit::eu-west-1://x", token="t"), "access.instance_profile": "p"},
+            "code.token",
+            "CodeCommit opens by the role",
+        ),
+        ({"code": code(path="~/")}, "code.path", "is the home directory"),
+        ({"code": code(path="/data")}, "code.path", "/data is a mount point; use a directory in it"),
+        ({"code": code(path="/data/good")}, "code.path", "job.state_dir (/data/good) lies in it"),
+        (
+            {"code": code(), "channels": [channel(remote="~/train/src/")]},
+            "channels[0].remote_path",
+            "it would write over the code in /home/ubuntu/train",
+        ),
+        ({"job": {"command": "x", "scripts": ["a.py"]}}, "job.scripts", "command and scripts exclude each other"),
+        ({"job": {"image": "x", "scripts": ["a.py"]}}, "job.scripts", "scripts run without a container"),
+        ({"job": {"scripts": ["a.py 'x"]}}, "job.scripts[0]", "its quotes do not match"),
+        ({"job": {"command": "x", "mounts": ["/a:/b"]}}, "job.mounts", "it goes only with job.image"),
+        ({"job": {"command": "x", "shm_size": "8g"}}, "job.shm_size", "it goes only with job.image"),
+        ({"job.workdir": "~/x"}, "job.workdir", "there is no ~ in a container"),
+        ({"runtime.extra_python_packages": ["numpy"]}, "runtime.extra_python_packages", "does not see it"),
+        (
+            {"runtime.python_requirements": "r.txt", "job": {"command": "x"}},
+            "runtime.python_requirements",
+            "r.txt is relative, and there is no code",
+        ),
+        ({"runtime.python_virtual_env": "/etc/x", "job": None}, "runtime.python_virtual_env", "belongs to the system"),
     ],
 )
 def test_what_does_not_go_together(check: Check, changes: dict[str, Any], path: str, said: str) -> None:
@@ -255,6 +302,12 @@ def test_what_does_not_go_together(check: Check, changes: dict[str, Any], path: 
         {"job.mounts": ["/data:/data", "~/src:/src:ro"]},
         {"job.extra_args": ["--ipc=host"]},
         {"runtime.docker": False, "job": None},
+        {"runtime.docker": False, "job": {"command": "python3 x.py"}},
+        {"code": code(), "channels": [channel(remote="~/other/")]},
+        {"code": code("codecommit::eu-west-1://x"), "access.instance_profile": "p"},
+        {"code": code("https://github.com/a/b", token="t", token_user="me", version="v1.0+x/y")},
+        {"code": code("git@git.example:x", known_hosts=["git.example ssh-ed25519 AAAA"])},
+        {"runtime.python_virtual_env": "/opt/pytorch", "job": {"scripts": ["a.py --x 'y z'", "b.sh"]}},
     ],
 )
 def test_what_goes_together(check: Check, changes: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ NORMAL = {
     "volumes": list,
     "file_systems": list,
     "channels": list,
+    "code": type(None),
     "runtime": dict,
     "job": dict,
     "results": type(None),
@@ -118,7 +119,7 @@ def test_two_results_share_no_lists(check: Check) -> None:
         ({"channels.0.direction": "up"}, "channels[0].direction", "one of in, out"),
         ({"channels.0.remote_path": "code/"}, "channels[0].remote_path", "starts with / or ~/"),
         ({"job.image": "Bad Image"}, "job.image", "an image such as python:3.12-slim"),
-        ({"job": {"command": "x"}}, "job.image", "it is missing"),
+        ({"job": {"name": "x"}}, "job", "it says nothing to run; give command or scripts"),
         ({"job": {"image": "x"}}, "job.command", "[] runs the image's own command"),
         ({"job.mounts": ["/data"]}, "job.mounts[0]", "/host/path:/container/path"),
         ({"job.env": {"A-B": "x"}}, "job.env.A-B", "letters, digits and underscores"),
@@ -328,3 +329,25 @@ def test_one_odd_value_anywhere(path: str, value: Any) -> None:
     profile, problems = validate(data, "x.yml", Setting("x"))
     assert (profile is None) == bool(problems)
     assert all(problem.text.startswith("x.yml: ") for problem in problems)
+
+
+def test_code_and_a_job_without_a_container_are_completed(check: Check) -> None:
+    profile, problems = check(
+        {
+            "code": {"repository": "git@github.com:alice/train.git", "deploy_key": "keys/deploy"},
+            "job": {"scripts": ["train.py"]},
+            "runtime.python_requirements": "requirements.txt",
+        }
+    )
+    assert problems == [] and profile is not None
+    assert (profile["code"]["path"], profile["code"]["deploy_key"]) == ("/home/ubuntu/train", "/work dir/keys/deploy")
+    assert profile["runtime"]["python_requirements"] == "/home/ubuntu/train/requirements.txt"
+    assert profile["runtime"]["python_virtual_env"] == "/home/ubuntu/.venvs/good"
+    assert (profile["job"]["workdir"], profile["job"]["user"]) == ("/home/ubuntu/train", "ubuntu")
+
+
+def test_a_token_is_in_no_message(check: Check) -> None:
+    _profile, problems = check(
+        {"code": {"repository": "https://github.com/a/b", "token": "hunter 2", "toke": "hunter 2"}}
+    )
+    assert len(problems) == 2 and not any("hunter" in problem.text for problem in problems)
