@@ -45,7 +45,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "from_request": {"type": "str", "default": ""},
 }
 # Source: EC2 API DescribeSpotInstanceRequests.
-REQUEST_FORM = r"sir-[0-9a-z]{8}"
+REQUEST_FORM = r"sir-[0-9a-z]{5,40}"
 REQUEST_HINTS = {
     "InvalidSpotInstanceRequestID.NotFound": "AWS forgets a request some days after its end",
 }

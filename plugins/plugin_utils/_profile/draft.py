@@ -20,7 +20,7 @@ from .problem import Problem, dotted
 from .schema import SCHEMA, Key
 from .validate import Setting, examine
 
-WIDTH = 118
+WIDTH = 112
 # What to put in for a key that has no default, when its list or section is written.
 SAMPLES = {
     "volumes[].name": "data",

@@ -249,7 +249,8 @@ def test_one_of_several_profiles_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [STACK, {"Parameters": FILES["stack_config"]}, {one["ParameterKey"]: one["ParameterValue"] for one in STACK}]
+    "data",
+    [STACK, {"Parameters": FILES["stack_config"]}, {one["ParameterKey"]: one["ParameterValue"] for one in STACK}],
 )
 def test_stack_config(data: Any) -> None:
     profile = make(data["Parameters"] if isinstance(data, dict) and "Parameters" in data else data)[1]
@@ -332,8 +333,26 @@ def test_nothing_to_carry_over(kind: str) -> None:
         convert({"Colour": "red"}, kind, "mine")
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(
-    ["ami-12345678", "sg-12345678", "p2.xlarge", "us-east-1a", "10.0.0.0/24", "in", "out", "~/x", "/data", "{{ x }}"]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(
+        [
+            "ami-12345678",
+            "sg-12345678",
+            "p2.xlarge",
+            "us-east-1a",
+            "10.0.0.0/24",
+            "in",
+            "out",
+            "~/x",
+            "/data",
+            "{{ x }}",
+        ]
+    )
 )
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
