@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from .load import MAX_NODES
 from .problem import show
 from .resolve import MARKS
 from .schema import SCHEMA
@@ -35,6 +36,8 @@ KNOWN = "known: " + ", ".join(f"{text} ({kind})" for kind, text in KINDS.items()
 PLACEHOLDER = re.compile(r"\w+ \((required|optional)\)")
 # Source: EC2 user guide, "Device names for volumes".
 ROOT_DEVICES = ("/dev/xvda", "/dev/sda", "/dev/sda1")
+
+MAX_DEPTH = 50
 
 Target = tuple[Any, ...]
 Rule = Callable[["Import", str, Any], None]
@@ -97,6 +100,27 @@ def read(text: str) -> Any:
     """
     if not text.strip():
         raise ImportFailed(f"it is empty; {KNOWN}")
+    data = _parsed(text)
+    if not isinstance(data, (Mapping, list)):
+        raise ImportFailed(f"it holds {show(data)}, not a mapping of fields to values; {KNOWN}")
+    _limited(data)
+    return data
+
+
+def _limited(data: Any) -> None:
+    """Refuse what no such file holds, aliases of aliases among it, before anything walks through all of it."""
+    waiting = [(data, 1)]
+    count = 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        if count > MAX_NODES or depth > MAX_DEPTH:
+            raise ImportFailed(f"it holds more than {MAX_NODES} values or {MAX_DEPTH} levels; is this the right file?")
+        inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, (list, tuple)) else ()
+        waiting += [(one, depth + 1) for one in inside]
+
+
+def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -106,7 +130,7 @@ def read(text: str) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         pass
     try:
-        data = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -114,9 +138,6 @@ def read(text: str) -> Any:
             broken if text.lstrip().startswith(("{", "[")) else f"{getattr(error, 'problem', '') or 'not read'}{where}"
         )
         raise ImportFailed(f"it is neither JSON nor YAML: {said}; repair it first") from error
-    if isinstance(data, (Mapping, list)):
-        return data
-    raise ImportFailed(f"it holds {show(data)}, not a mapping of fields to values; {KNOWN}")
 
 
 def recognise(data: Any) -> str:

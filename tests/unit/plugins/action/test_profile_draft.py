@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from lab.aws.config import ACCESS_KEY, SECRET_KEY
 from tests.unit.plugins.modules.fleet_lab import REGION, Api, serve
 
 Run = Callable[..., dict[str, Any]]
+ROOT = Path(__file__).resolve().parents[4]
 AWS_SPEC = ("access_key", "secret_key", "region", "endpoint_url")
 
 
@@ -247,3 +251,30 @@ def test_options_are_documented_as_they_are() -> None:
     assert {name: [one.get(fact) for fact in facts] for name, one in page["options"].items()} == {
         name: [one.get(fact) for fact in facts] for name, one in action.SPEC.items()
     }
+
+
+@pytest.mark.slow
+def test_what_one_types(here: Path) -> None:
+    """The playbook: shown, written, and left alone; a mistake is one message without a traceback."""
+    (here / "spec.json").write_text(json.dumps({"spot_instance": {"instance_type": "g5.xlarge", "evil": 1}}))
+
+    def play(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ansible", "playbook", str(ROOT / "init.yml"), *words]
+        environ = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "true"}
+        return subprocess.run(command, cwd=here, env=environ, capture_output=True, text=True, check=False)
+
+    shown = play("-e", "profile=mine", "-e", "from=spec.json", "--check")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "+  instance_types: [g5.xlarge]" in shown.stdout and "profiles/mine.yml would be written." in shown.stdout
+    assert files(here) == ["spec.json"]
+
+    written = play("-e", "profile=mine", "-e", "from=spec.json")
+    assert "changed=1" in written.stdout and "spot_instance.evil: no field of this name is known" in written.stdout
+    assert launched(here)["capacity"]["instance_types"] == ["g5.xlarge"]
+
+    again = play("-e", "profile=mine", "-e", "from=spec.json")
+    assert "changed=0" in again.stdout and "is there already and stays as it is" in again.stdout
+
+    wrong = play("-e", "profile=Mine", "-e", "from_kind=x")
+    assert wrong.returncode != 0 and "Traceback" not in wrong.stdout + wrong.stderr
+    assert "is no name of a profile" in wrong.stdout and "is not known; one of" in wrong.stdout

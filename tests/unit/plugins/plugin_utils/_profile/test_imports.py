@@ -117,6 +117,8 @@ STACK = [
         "Timeout": "90",
     }.items()
 ]
+# Aliases of aliases, billions of values.
+BOMB = "".join(f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi"))
 FILES = {"portal_gun": PORTAL_GUN, "launch_specification": LAUNCH, "spot_connect": SPOT_CONNECT, "stack_config": STACK}
 
 
@@ -308,6 +310,9 @@ def test_of_several_volumes_the_wrong_one_goes() -> None:
         ("a: [", "neither JSON nor YAML: "),
         ("hello", 'it holds "hello"'),
         ("[" * 5000, "neither JSON nor YAML"),
+        ('{"a":' * 80 + "1" + "}" * 80, "50 levels"),
+        ("a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n" + BOMB + "ImageId: *i\n", "more than 20000 values"),
+        ("ImageId: &a [*a]\n", "50 levels"),
     ],
 )
 def test_a_broken_file(text: str, said: str) -> None:
