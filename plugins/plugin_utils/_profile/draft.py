@@ -62,6 +62,7 @@ def complete(found: Import, start: Mapping[str, Any], setting: Setting) -> None:
     """
     problems: list[Problem] = []
     for _round in range(ROUNDS):
+        found.profile = {name: value for name, value in found.profile.items() if value not in ({}, [])}
         checked = examine(Document(found.profile, {(): Origin("")}), setting)
         problems = checked.problems
         if not problems:

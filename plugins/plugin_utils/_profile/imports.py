@@ -605,8 +605,9 @@ _CONVERTERS: dict[str, Callable[[Import, Any], None]] = {
 
 def _finish(found: Import) -> None:
     """The region of the zones, and a word on images, which hold for one region only."""
-    zones = found.profile.get("capacity", {}).get("zones", [])
-    region = re.match(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}", zones[0]) if zones and isinstance(zones[0], str) else None
+    zones = found.profile.get("capacity", {}).get("zones")
+    zone = zones[0] if zones and isinstance(zones, list) and isinstance(zones[0], str) else ""
+    region = re.match(r"[a-z]{2,4}(-[a-z]+){1,3}-[0-9]{1,2}(?=[a-z-])", zone)
     if region and "region" not in found.profile:
         found.profile["region"] = region[0]
         found.remarks.append(f"The region {region[0]} is that of the zone.")
