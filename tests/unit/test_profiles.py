@@ -14,7 +14,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = f"{tempfile.gettempdir()}/somewhere"  # results can be written to it, whoever runs the test
-BUILTIN = ["cpu", "datasync", "default", "g5", "lab", "p2"]
+BUILTIN = ["cpu", "datasync", "default", "g5", "g6", "gateway", "lab", "p2"]
 
 
 def fill(text: str, variables: Any) -> str:
@@ -47,7 +47,9 @@ def test_each_is_for_beginners(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in BUILTIN if name != "default"])
 def test_volumes_of_built_in_profiles_are_not_mixed_up(name: str) -> None:
-    assert [volume["name"] for volume in read(name)["volumes"]] == ([] if name == "datasync" else [f"{name}-data"])
+    assert [volume["name"] for volume in read(name)["volumes"]] == (
+        [] if name in ("datasync", "gateway") else [f"{name}-data"]
+    )
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -57,6 +59,13 @@ def test_each_is_safe(name: str) -> None:
     assert profile["access"]["host_keys"] == "console"
     assert all(volume["encrypted"] for volume in profile["volumes"])
     assert profile["capacity"]["count"] == 1
+
+
+def test_the_gateway_stays_and_holds_nothing_itself() -> None:
+    profile = read("gateway")
+    assert profile["capacity"]["market"] == "on-demand"
+    assert profile["volumes"] == []
+    assert [shared["name"] for shared in profile["file_systems"]] == ["shared"]
 
 
 def test_p2_is_what_the_user_named() -> None:
