@@ -64,7 +64,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 # Actions that never leave the controller (Source: the attributes in the documentation of ansible.builtin).
 BUILTIN = """add_host assert debug fail group_by import_playbook import_role import_tasks include_role include_tasks
 include_vars meta pause set_fact set_stats validate_argument_spec"""
-ON_THE_CONTROLLER = {f"{COLLECTION}{name}" for name in ("profile", "instances_wait", "show")} | {
+ON_THE_CONTROLLER = {f"{COLLECTION}{name}" for name in ("profile", "instances_wait", "show", "ssh_config")} | {
     prefix + name for prefix in ("", "ansible.builtin.", "ansible.legacy.") for name in BUILTIN.split()
 }
 
