@@ -135,6 +135,15 @@ def changed(text: str, experiment: str, entries: Sequence[Entry]) -> str:
     return text_of([*kept, *entries]) if text or entries else text
 
 
+def access_to(text: str, instance_id: str) -> dict[str, str]:
+    """``remote_user``, ``port`` and ``private_key_file`` of an instance, as far as our file knows it."""
+    lines = [one.lines for one in parse(text) if one.mark.split()[-1] == instance_id]
+    given = dict(line.split(maxsplit=1) for line in lines[0]) if lines else {}
+    known = {"remote_user": given.get("User"), "port": given.get("Port")}
+    key = given.get("IdentityFile", "").strip('"').replace("%%", "%")
+    return {name: value for name, value in (*known.items(), ("private_key_file", key)) if value}
+
+
 def called(text: str, experiment: str) -> list[str]:
     """What to type after ssh for each instance of an experiment, by the file as it is; first the first."""
     entries = parse(text)
