@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.urls import open_url
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -25,7 +27,7 @@ except ImportError:  # ansible-core 2.18 trusts every text
 
 
 from ..plugin_utils._profile.caller import TIMEOUT, URL, caller_cidr
-from ..plugin_utils._profile.params import with_job
+from ..plugin_utils._profile.params import typed_command, with_job
 from ..plugin_utils._profile.problem import Problem, ProfileError
 from ..plugin_utils._profile.resolve import Request, resolve, search_dirs
 from ..plugin_utils._profile.validate import Setting
@@ -65,7 +67,9 @@ class ActionModule(ActionBase):
         cwd = os.getcwd()
         dirs = [os.path.abspath(folder) for folder in args["dirs"] if folder]
         _existing(dirs)
-        extra, wrong = with_job(load_extra_vars(self._loader), args["job"], args["job_params"])
+        # What was typed is asked for before Ansible's reading of it, which ends at the first blank.
+        typed = typed_command([str(one) for one in context.CLIARGS.get("extra_vars") or ()], parse_kv)
+        extra, wrong = with_job(load_extra_vars(self._loader), args["job"], args["job_params"], typed)
         request = Request(
             args["name"],
             search_dirs(dirs, cwd, variables.get("playbook_dir", ""), str(BUILTIN)),

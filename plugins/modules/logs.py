@@ -84,15 +84,10 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look for experiments
-  experiments.spot.experiment_info:
-    include_terminated: true
-  register: found
-
 - name: Show the end of the job's log
   experiments.spot.logs:
     experiment: digits
-    experiments: "{{ found.experiments }}"
+    experiments: "{{ found.experiments }}"  # of experiments.spot.experiment_info
     regions: "{{ found.regions }}"
 """
 

@@ -45,7 +45,8 @@ options:
     default: false
   job:
     description:
-      - Keys of the section C(job) that are taken as if they were typed as C(-e job.KEY). Those that are null are left out.
+      - Keys of the section C(job) that are taken as if they were typed as C(-e job.KEY). Those that are null are left
+        out.
       - With it the extra variable C(image) belongs to the job and not to the machines.
     type: dict
     default: {}

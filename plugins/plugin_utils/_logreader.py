@@ -11,7 +11,14 @@ from typing import Any, Protocol
 
 from ansible_collections.experiments.spot.plugins.module_utils._spot.status import End
 from ansible_collections.experiments.spot.plugins.plugin_utils._follow import JobView, parse_poll, poll_command
-from ansible_collections.experiments.spot.plugins.plugin_utils._logs import JOB, Wanted, job_line, journal, shown
+from ansible_collections.experiments.spot.plugins.plugin_utils._logs import (
+    JOB,
+    Wanted,
+    entries,
+    job_line,
+    journal,
+    shown,
+)
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock, backoff
 from ansible_collections.experiments.spot.plugins.plugin_utils._remote import LostConnection, Remote
 
@@ -71,7 +78,7 @@ class Reader:
         if self.wanted.source == JOB:
             self._look()
         text = self.remote.read(journal(self.wanted.source, self.view, self.wanted.lines, follow=False), 120)
-        return [line for entry in text.splitlines() for line in shown(self.wanted.source, entry)[1]]
+        return [line for entry in entries(text) for line in shown(self.wanted.source, entry)[1]]
 
     # ----------------------------------------------------------------------------------------------------- for ever
 
@@ -135,8 +142,8 @@ class Reader:
         words = self.child.finish().stderr.strip().splitlines()
         return words[-1] if words else "the connection was closed"
 
-    def _print(self, entries: list[str]) -> None:
-        for entry in entries:
+    def _print(self, came: list[str]) -> None:
+        for entry in came:
             cursor, lines = shown(self.wanted.source, entry)
             self.cursor = cursor or self.cursor
             for line in lines:
@@ -147,13 +154,13 @@ class Reader:
         """What the job said last, also when it was over before its log could be followed."""
         if self.child is None:
             text = self.remote.read(journal(JOB, self.view, self.wanted.lines, follow=False, cursor=self.cursor), 120)
-            self._print(text.splitlines())
+            self._print(entries(text, self.cursor))
             return
         while self.child.open:
-            entries = self.child.read(SILENCE)
-            if not entries:
+            came = self.child.read(SILENCE)
+            if not came:
                 return
-            self._print(entries)
+            self._print(came)
 
     def _close(self) -> None:
         if self.child is not None:

@@ -137,7 +137,7 @@ def without_instance(experiment: Mapping[str, Any], results: str) -> str:
 
 
 def journal(source: str, view: JobView, lines: int, follow: bool, cursor: str | None = None) -> str:
-    """The remote command that prints the log as JSON, as root where sudo lets us.
+    """The remote command that prints the log as JSON, as root where sudo lets us; its end with the last line first.
 
     Args:
         source: one of SOURCES.
@@ -147,9 +147,10 @@ def journal(source: str, view: JobView, lines: int, follow: bool, cursor: str | 
 
     Source: journalctl(1), systemd.journal-fields(7).
     """
-    began = ["--after-cursor", cursor, "--no-tail"] if cursor else ["--lines", str(lines)]
-    if cursor and not follow:
-        began.pop()
+    # With --since, --lines counts from there on, unless it goes backwards.
+    backwards = [] if follow else ["--reverse"]
+    began = ["--after-cursor", cursor] if cursor else ["--lines", str(lines), *backwards]
+    began += ["--no-tail"] if cursor and follow else []
     options = ["--no-pager", "--quiet", "--output", "json", "--output-fields", FIELDS, *began]
     words = ["journalctl", *options, *(["--follow"] if follow else []), *SOURCES[source]]
     if source == JOB:
@@ -164,6 +165,11 @@ def _of_job(view: JobView) -> list[str]:
     started = str(view.facts.get("started") or "")
     since = ["--since", started.replace("T", " ").replace("Z", " UTC")] if started else []
     return [*since, f"_SYSTEMD_UNIT={UNIT}"]
+
+
+def entries(text: str, cursor: str | None = None) -> list[str]:
+    """The entries that `journal` printed without follow, the first one first."""
+    return text.splitlines() if cursor else text.splitlines()[::-1]
 
 
 def shown(source: str, line: str) -> tuple[str | None, list[str]]:

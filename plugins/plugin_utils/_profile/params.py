@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .problem import Problem, show
@@ -14,21 +14,47 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 WHERE = "job_params"
 
 
-def with_job(extra: Mapping[str, Any], job: Mapping[str, Any], params: Any) -> tuple[dict[str, Any], list[Problem]]:
+def with_job(
+    extra: Mapping[str, Any],
+    job: Mapping[str, Any],
+    params: Any,
+    typed: tuple[str | None, frozenset[str]] = (None, frozenset()),
+) -> tuple[dict[str, Any], list[Problem]]:
     """The extra variables with those of one job added, as if they were typed as `job.KEY` and `job.env.NAME`.
 
     Args:
         extra: extra variables.
         job: keys of the job; None where nothing was given. Then `image` is that of the job and not the machine's.
         params: text or mapping.
+        typed: see `typed_command`.
 
     Returns:
         The variables, and what is wrong with the parameters.
     """
-    given = {f"job.{name}": value for name, value in job.items() if value is not None}
-    known = {name: value for name, value in extra.items() if name != "image" or not job}
+    command, misread = typed if job else (None, frozenset())
+    whole = {name: value for name, value in job.items() if name not in misread}
+    whole.update({"command": command} if command else {})
+    given = {f"job.{name}": value for name, value in whole.items() if value is not None}
+    known = {name: value for name, value in extra.items() if name not in misread and (name != "image" or not job)}
     found, problems = parse(params)
     return {**known, **given, **{f"job.env.{name}": value for name, value in found.items()}}, problems
+
+
+def typed_command(
+    texts: Sequence[str], parse_kv: Callable[[str], Mapping[str, Any]]
+) -> tuple[str | None, frozenset[str]]:
+    """The command that was typed as `-e command='train.py --lr=0.1'`, of which Ansible takes the first word only.
+
+    Args:
+        texts: what was typed after each `-e`.
+        parse_kv: how Ansible reads such a text.
+
+    Returns:
+        What stands behind `command=`, None where Ansible has read all of it; and the names it has made of the rest.
+    """
+    found = next((text for text in reversed(texts) if text.lstrip().startswith("command=")), "")
+    names = frozenset(parse_kv(found)) - {"command"} if found else frozenset()
+    return (found.partition("=")[2].strip() if names else None), names
 
 
 def parse(params: Any) -> tuple[dict[str, str], list[Problem]]:

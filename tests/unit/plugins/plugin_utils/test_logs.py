@@ -13,6 +13,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._logs import (
     SOURCES,
     Wanted,
     choose,
+    entries,
     job_line,
     journal,
     last_instance,
@@ -102,7 +103,11 @@ def test_the_log_of_this_run_of_the_job_or_of_when_it_began() -> None:
     assert "_SYSTEMD_INVOCATION_ID=abc" in journal(JOB, running_now, 5, follow=True)
     ended = parse_poll(poll({**INACTIVE, "InvocationID": ""}, {"state": "succeeded", "started": STARTED}))
     command = journal(JOB, ended, 5, follow=False)
-    assert "2026-01-02 03:04:05 UTC" in command and "_SYSTEMD_UNIT=experiments-spot-job.service" in command
+    assert (
+        "--reverse" in command
+        and "2026-01-02 03:04:05 UTC" in command
+        and "_SYSTEMD_UNIT=experiments-spot-job.service" in command
+    )
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -111,6 +116,12 @@ def test_a_cursor_goes_on_behind_it(source: str) -> None:
     assert "--lines 5" in first and "--follow" in first and "cursor" not in first
     again = journal(source, JobView(), 5, follow=True, cursor="s=1;i=2")
     assert "--after-cursor" in again and "s=1;i=2" in again and "--no-tail" in again and "--lines" not in again
+
+
+def test_the_end_of_a_log_is_read_backwards() -> None:
+    assert "--reverse" not in journal(JOB, JobView(), 5, follow=True)
+    assert entries("2\n1\n") == ["1", "2"] and entries("1\n2\n", "cursor") == ["1", "2"]
+    assert "--reverse" not in journal(JOB, JobView(), 5, follow=False, cursor="c")
 
 
 def test_lines_of_the_system_say_when_and_who() -> None:
