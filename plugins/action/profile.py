@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.urls import open_url
+from ansible.parsing.splitter import parse_kv
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 
@@ -25,6 +27,7 @@ except ImportError:  # ansible-core 2.18 trusts every text
 
 
 from ..plugin_utils._profile.caller import TIMEOUT, URL, caller_cidr
+from ..plugin_utils._profile.params import typed_command, with_job
 from ..plugin_utils._profile.problem import Problem, ProfileError
 from ..plugin_utils._profile.resolve import Request, resolve, search_dirs
 from ..plugin_utils._profile.validate import Setting
@@ -36,6 +39,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "dirs": {"type": "list", "elements": "path", "default": [], "aliases": ["profiles_dir"]},
     "experiment": {"type": "str", "default": ""},
     "resolve_caller": {"type": "bool", "default": False},
+    "job": {"type": "dict", "default": {}},
+    "job_params": {"type": "raw"},
 }
 
 
@@ -62,14 +67,17 @@ class ActionModule(ActionBase):
         cwd = os.getcwd()
         dirs = [os.path.abspath(folder) for folder in args["dirs"] if folder]
         _existing(dirs)
+        # What was typed is asked for before Ansible's reading of it, which ends at the first blank.
+        typed = typed_command([str(one) for one in context.CLIARGS.get("extra_vars") or ()], parse_kv)
+        extra, wrong = with_job(load_extra_vars(self._loader), args["job"], args["job_params"], typed)
         request = Request(
             args["name"],
             search_dirs(dirs, cwd, variables.get("playbook_dir", ""), str(BUILTIN)),
             Setting("", args["experiment"], aws_region, cwd, os.path.expanduser("~")),
-            load_extra_vars(self._loader),
+            extra,
             self._renderer(variables),
         )
-        found, checked = resolve(request)
+        found, checked = _resolve(request, wrong)
         profile = checked.profile
         ask = _ask if args["resolve_caller"] else None
         return {
@@ -92,6 +100,21 @@ class ActionModule(ActionBase):
                 raise ValueError(" ".join(str(error.message).split())) from error
 
         return render
+
+
+def _resolve(request: Request, wrong: list[Problem]) -> tuple[Any, Any]:
+    """Find and check the profile; mistakes elsewhere are told with those in it.
+
+    Raises:
+        ProfileError: all mistakes.
+    """
+    try:
+        answer = resolve(request)
+    except ProfileError as error:
+        raise ProfileError([*wrong, *error.problems]) from error
+    if wrong:
+        raise ProfileError(wrong)
+    return answer
 
 
 def option(profile: Mapping[str, Any], given: str) -> str:

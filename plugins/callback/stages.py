@@ -56,7 +56,7 @@ JOB_WAIT = f"{COLLECTION}job_wait"
 KEEPS_GOING = f"{COLLECTION}channels_watch"
 # Tasks that may take hours. Ansible looks for their results a thousand times a second, which takes more
 # than they do themselves; this seldom it takes a tenth of that. Source: ansible-config, INTERNAL_POLL_INTERVAL.
-LONG = {JOB_WAIT, KEEPS_GOING, f"{COLLECTION}watch"}
+LONG = {JOB_WAIT, KEEPS_GOING, f"{COLLECTION}watch", f"{COLLECTION}logs"}
 LOOK_EVERY_S = 0.05
 STUCK = 5.0  # seconds after Ctrl-C; an orderly end takes less than one
 LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
@@ -64,7 +64,7 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 # Actions that never leave the controller (Source: the attributes in the documentation of ansible.builtin).
 BUILTIN = """add_host assert debug fail group_by import_playbook import_role import_tasks include_role include_tasks
 include_vars meta pause set_fact set_stats validate_argument_spec"""
-ON_THE_CONTROLLER = {f"{COLLECTION}{name}" for name in ("profile", "instances_wait", "show")} | {
+ON_THE_CONTROLLER = {f"{COLLECTION}{name}" for name in ("profile", "instances_wait", "logs", "show", "ssh_config")} | {
     prefix + name for prefix in ("", "ansible.builtin.", "ansible.legacy.") for name in BUILTIN.split()
 }
 

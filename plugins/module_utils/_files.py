@@ -42,7 +42,7 @@ def mode_number(mode: str | None, errors: list[str]) -> int | None:
 def write_text(path: str, text: str, mode: int = 0o644) -> None:
     """Write a file so that a reader sees the old or the new text, never a part."""
     fd, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".spot-")
-    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+    with os.fdopen(fd, "w", encoding="utf-8", errors="surrogateescape") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())

@@ -126,6 +126,10 @@ options:
     description: Run the job once more, even if it has come to its end; stop it first if it runs.
     type: bool
     default: false
+  replace:
+    description: End a job that runs with another spec and start this one. Without it, such a job is an error.
+    type: bool
+    default: false
   state:
     description:
       - V(prepared) only begins to pull the image in the background, where docker is there and the image is not, so that
@@ -284,7 +288,7 @@ def start(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
         raise remote.RemoteError("; ".join(errors))
     document = job_document(params)
     current = remote.read_current(run, document["ledger"], env_text(params["env"]))
-    decision = decide(document, current, params["rerun"])
+    decision = decide(document, current, params["rerun"], params["replace"])
     if decision.error:
         raise remote.RemoteError(decision.error)
     known = {"state_dir": document["state_dir"], "ledger_path": document["ledger"]}
@@ -391,6 +395,7 @@ def main() -> None:
             "owner": {"type": "str"},
             "group": {"type": "str"},
             "rerun": {"type": "bool", "default": False},
+            "replace": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["prepared", "started", "stopped", "absent"], "default": "started"},
         },
         required_if=[("state", "started", ("experiment", "spec"))],

@@ -157,14 +157,16 @@ def log_argv(lines: int, unit: dict[str, str], started: str | None) -> list[str]
     argv = ["journalctl", "--no-pager", "--quiet", "--output", "cat", "--lines", str(lines)]
     if unit.get("InvocationID"):
         return [*argv, f"_SYSTEMD_INVOCATION_ID={unit['InvocationID']}"]
-    since = ["--since", started.replace("T", " ").replace("Z", " UTC")] if started else []
+    # With --since, --lines counts from there on, unless it goes backwards.
+    since = ["--reverse", "--since", started.replace("T", " ").replace("Z", " UTC")] if started else []
     return [*argv, *since, f"_SYSTEMD_UNIT={UNIT}"]
 
 
 def read_log(run: remote.Run, argv: list[str]) -> list[str]:
     """End of the log, [] where there is no journal."""
     rc, out, _err = run(argv)
-    return out.splitlines() if rc == 0 else []
+    lines = out.splitlines() if rc == 0 else []
+    return lines[::-1] if "--reverse" in argv else lines
 
 
 def gather(params: dict[str, Any], run: remote.Run) -> dict[str, Any]:

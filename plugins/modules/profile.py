@@ -43,6 +43,18 @@ options:
         is V(auto) and the environment variable E(EXPERIMENTS_SPOT_SSH_CIDR) is not set.
     type: bool
     default: false
+  job:
+    description:
+      - Keys of the section C(job) that are taken as if they were typed as C(-e job.KEY). Those that are null are left
+        out.
+      - With it the extra variable C(image) belongs to the job and not to the machines.
+    type: dict
+    default: {}
+  job_params:
+    description:
+      - Parameters of the job, C(NAME=VALUE,NAME=VALUE) or a mapping. They are taken as if they were typed as
+        C(-e job.env.NAME).
+    type: raw
 attributes:
   check_mode:
     support: full

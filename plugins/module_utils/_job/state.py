@@ -77,25 +77,26 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any], same_env: bool) -> li
     return keys if same_env else [*keys, "env"]
 
 
-def decide(document: dict[str, Any], current: Current, rerun: bool) -> Decision:
+def decide(document: dict[str, Any], current: Current, rerun: bool, replace: bool = False) -> Decision:
     """Whether the job must be started; never on an instance that has a notice: its volumes are being taken away.
 
     Args:
         document: the wanted job.json.
         current: what is there.
         rerun: the user asked for another run.
+        replace: the user asked to end the job that runs, if another one does.
     """
-    decision = _decide(document, current, rerun)
+    decision = _decide(document, current, rerun, replace)
     _state, notice = end_by_notice(current.notice)
     if decision.action == "none" or not notice:
         return decision
     return Decision(error=f"no job is started here, this instance has a notice ({notice})")
 
 
-def _decide(document: dict[str, Any], current: Current, rerun: bool) -> Decision:
+def _decide(document: dict[str, Any], current: Current, rerun: bool, replace: bool) -> Decision:
     same = current.document.get("spec_sha256") == document["spec_sha256"] and current.same_env
     if is_active(current.unit):
-        return _decide_running(document, current, same, rerun)
+        return _decide_running(document, current, same, rerun, replace)
     last = last_run(current)
     if rerun or not same or not is_of(last, document) or not is_finished(last):
         return Decision("start", "asked for" if rerun else "not run yet")
@@ -103,16 +104,16 @@ def _decide(document: dict[str, Any], current: Current, rerun: bool) -> Decision
     return Decision("none", f"this job has run here already ({outcome}); -e rerun=true runs it again")
 
 
-def _decide_running(document: dict[str, Any], current: Current, same: bool, rerun: bool) -> Decision:
-    if rerun:
+def _decide_running(document: dict[str, Any], current: Current, same: bool, rerun: bool, replace: bool) -> Decision:
+    if rerun or (replace and not same):
         return Decision("restart", "asked for")
     if same:
         return Decision("none", "running")
     keys = ", ".join(changed_keys(current.document, document, current.same_env)) or "spec"
     running = current.document.get("job", "a job")
     return Decision(
-        error=f"{running} is running with another spec (changed: {keys}). Wait for it, or stop it and start the new"
-        " one with -e rerun=true"
+        error=f"{running} is running with another spec (changed: {keys}). Wait for it, or end it and start the new one"
+        " with -e replace=true (or -e rerun=true)"
     )
 
 

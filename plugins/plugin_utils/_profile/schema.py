@@ -266,6 +266,9 @@ ACCESS = {
         "console",
         choices=("console", "accept-new"),
     ),
+    "ssh_config": Key(
+        "bool", "Write an entry for each instance, so that ssh spot-EXPERIMENT logs in; close.yml removes it.", True
+    ),
     "wait": Key(
         "int", "How long to wait until an instance lets you in.", 300, minimum=10, maximum=3_600, unit="seconds"
     ),
@@ -900,8 +903,9 @@ SCHEMA: dict[str, Key] = {
         "text",
         "Name that ties together all that one launch makes; usually given as -e experiment=NAME.",
         shown="the profile's name",
-        pattern=EXPERIMENT_PATTERN,
-        form=EXPERIMENT_FORM,
+        # Its key is ~/.ssh/experiments.spot/NAME, beside the configuration of ssh.
+        pattern=rf"(?!config\Z){EXPERIMENT_PATTERN}",
+        form=f"{EXPERIMENT_FORM}, and not config",
     ),
     "owner": Key(
         "text",

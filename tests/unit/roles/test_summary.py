@@ -14,7 +14,7 @@ TEMPLATE = Path(__file__).resolve().parents[3] / "roles/summary/templates/summar
 POOL = {"instance_type": "g5.xlarge", "zone": "us-east-1a", "price": 0.42, "on_demand_price": 1.006}
 
 
-def summary(lifecycle: str, zone: str = "us-east-1a", **more: Any) -> str:
+def summary(lifecycle: str, zone: str = "us-east-1a", ssh: dict[str, Any] | None = None, **more: Any) -> str:
     host: dict[str, Any] = {
         "spot_instance_id": "i-1",
         "spot_instance_type": "g5.xlarge",
@@ -32,6 +32,7 @@ def summary(lifecycle: str, zone: str = "us-east-1a", **more: Any) -> str:
         spot={"experiment": "p"},
         spot_plan={"cost": {}, "pools": [POOL]},
         summary_hosts=["h"],
+        summary_ssh=ssh or {},
         hostvars={"h": host},
     )
 
@@ -52,3 +53,12 @@ def test_the_commit_of_the_code() -> None:
     code = {"repository": "r", "version": "main", "commit": "0123456789abcdef", "path": "/home/admin/r"}
     assert "\n  code      r at 0123456789ab (main) in /home/admin/r\n" in summary("spot", spot_code=code)
     assert "code" not in summary("spot")
+
+
+def test_ssh_by_name_when_there_is_an_entry_and_by_options_when_not() -> None:
+    assert "  look in   ssh -i /key -o X admin@203.0.113.5\n" in summary("spot")
+    text = summary("spot", ssh={"ssh": "ssh", "hosts": ["spot-p", "spot-p-1"]})
+    assert "  look in   ssh spot-p, spot-p-1\n  edit in   code --remote ssh-remote+spot-p /home/admin\n" in text
+    # The editor reads the user's own file only.
+    text = summary("spot", ssh={"ssh": "ssh -F /c", "hosts": ["spot-p"]})
+    assert "  look in   ssh -F /c spot-p\n" in text and "code --remote" not in text

@@ -69,6 +69,21 @@ def test_the_experiment_of_the_command(here: Path) -> None:
     assert result["experiment_option"] == " -e experiment=e1"
 
 
+def test_another_job(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "load_extra_vars", lambda loader: {"image": "python:4", "command": "a"})
+    result = run({"name": "mine", "job": {"image": "python:4", "command": "a {{ who }}"}, "job_params": "lr=0.1"})
+    job = result["profile"]["job"]
+    assert (job["image"], job["command"], job["env"]) == ("python:4", ["a", "you"], {"lr": "0.1"})
+
+
+def test_mistakes_in_parameters_are_told_with_those_of_the_profile(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(action, "load_extra_vars", lambda loader: {"capacity.count": "x"})
+    text = run({"name": "mine", "job_params": "lr"})["msg"]
+    assert "-e job_params" in text and "-e capacity.count" in text
+    monkeypatch.setattr(action, "load_extra_vars", lambda loader: {})
+    assert run({"name": "mine", "job_params": "lr"})["failed"] is True
+
+
 def test_the_command_line_wins(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extra = {"capacity.count": "3", "job.env.WHO": "{{ who }}", "job.env.TOKEN": "x", "profile": "mine", "other": 1}
     monkeypatch.setattr(action, "load_extra_vars", lambda loader: extra)

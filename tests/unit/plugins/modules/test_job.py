@@ -50,7 +50,7 @@ class Machine:
             self.commands.append(argv)
             return 0 if argv[0] == "systemd-run" else self.image_status, "", ""
         if argv[0] == "journalctl":
-            return 0, "one\ntwo\n", ""
+            return 0, ("two\none\n" if "--reverse" in argv else "one\ntwo\n"), ""
         if argv[1] in ("start", "stop"):
             self.active = "active" if argv[1] == "start" else "inactive"
         return 0, "", ""
@@ -75,6 +75,7 @@ class Machine:
             "group": None,
             "env": [f"KEY={SECRET}"],
             "rerun": rerun,
+            "replace": False,
             "state": state,
             "spec": {"image": "img:1", "state_dir": str(self.state_dir), **spec},
         }
@@ -254,7 +255,7 @@ def test_info_of_a_volume_of_an_earlier_instance(machine: Machine) -> None:
     ("unit", "started", "expected"),
     [
         ({"InvocationID": "abc"}, "2026-01-02T03:04:05Z", ["_SYSTEMD_INVOCATION_ID=abc"]),
-        ({}, "2026-01-02T03:04:05Z", ["--since", "2026-01-02 03:04:05 UTC", f"_SYSTEMD_UNIT={UNIT}"]),
+        ({}, "2026-01-02T03:04:05Z", ["--reverse", "--since", "2026-01-02 03:04:05 UTC", f"_SYSTEMD_UNIT={UNIT}"]),
         ({}, None, [f"_SYSTEMD_UNIT={UNIT}"]),
     ],
 )

@@ -79,7 +79,21 @@ def test_running_with_another_spec_is_an_error_that_names_what_differs() -> None
     error = decide(DOCUMENT, current(ACTIVE, OLD), False).error
     assert "changed: command" in error and "-e rerun=true" in error
     error = decide(DOCUMENT, current(ACTIVE, same_env=False), False).error
-    assert "changed: env" in error
+    assert "changed: env" in error and "-e replace=true" in error
+
+
+@pytest.mark.parametrize(
+    ("now", "action"),
+    [
+        (current(ACTIVE, OLD), "restart"),
+        # the same job is not ended to begin anew, and one that has ended does not run again
+        (current(ACTIVE), "none"),
+        (current(runs=[entry("succeeded", 0)]), "none"),
+    ],
+)
+def test_replace_ends_another_job_only(now: Current, action: str) -> None:
+    decision = decide(DOCUMENT, now, False, True)
+    assert (decision.action, decision.error) == (action, "")
 
 
 @pytest.mark.parametrize(
