@@ -79,7 +79,7 @@ class ActionModule(profile.ActionModule):
         if not args["name"]:
             return {}, []
         check = f"profile {args['name']}"
-        wanted = {"name": args["name"], "dirs": args["dirs"], "experiment": args["experiment"], "resolve_caller": False}
+        wanted = {name: args.get(name, option.get("default")) for name, option in profile.SPEC.items()}
         try:
             found = self._profile(wanted, variables)
         except ProfileError as error:

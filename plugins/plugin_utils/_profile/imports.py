@@ -374,8 +374,8 @@ _PORTAL_GUN: dict[str, Rule] = {
             "ebs_optimized": _left(GONE["ebs_optimized"]),
             "remote_group": _to("access", "remote_group"),
             "remote_user": _to("access", "remote_user"),
-            "python_virtual_env": _left(GONE["python_virtual_env"]),
-            "extra_python_packages": _left(GONE["extra_python_packages"]),
+            "python_virtual_env": _to("runtime", "python_virtual_env"),
+            "extra_python_packages": _to("runtime", "extra_python_packages", listed=True),
         }
     ),
     "spot_fleet": _inside({"iam_fleet_role": _to("capacity", "iam_fleet_role")}),
