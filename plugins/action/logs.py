@@ -172,9 +172,8 @@ class ActionModule(ActionBase):
         experiment = _logs.choose(args["experiments"], args["experiment"], args["regions"])
         if isinstance(experiment, str):
             errors.append(experiment)
-        if errors:
+        if errors or isinstance(experiment, str):
             return {**result, "failed": True, "msg": "\n".join(errors)}
-        assert not isinstance(experiment, str)
         instances = _logs.running(experiment)
         if not instances:
             return {**result, **self._console(args, experiment)}
