@@ -72,7 +72,8 @@ def test_a_followed_log_goes_on_with_the_next_generation(looked_at: User) -> Non
     (second,) = user.alive("look")
     until(lambda: f"goes on with {second}" in output.read_text())
     after = output.read_text().index(f"goes on with {second}")
-    until(lambda: "line 2\n" in output.read_text()[after:])
+    # On a busy machine the first lines may be older than the last one, which is all that -e lines=1 asks for.
+    until(lambda: "\nline " in output.read_text()[after:])
     os.killpg(process.pid, signal.SIGINT)
     process.wait(timeout=15)
     assert "Traceback" not in output.read_text()
