@@ -56,18 +56,8 @@ options:
   region:
     description: Region of CodeCommit, where the address does not say it.
     type: str
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-    details: [This module changes nothing.]
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: N/A
-    details: [This module changes nothing.]
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
-    support: full
+extends_documentation_fragment:
+  - experiments.spot.attributes.looks
 """
 
 EXAMPLES = r"""

@@ -81,16 +81,8 @@ options:
     default: mounted
 requirements:
   - nfs-common (Debian, Ubuntu) or nfs-utils, or amazon-efs-utils
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
-    support: full
+extends_documentation_fragment:
+  - experiments.spot.attributes.changes
 seealso:
   - module: experiments.spot.efs_file_system
 """

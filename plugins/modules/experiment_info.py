@@ -34,19 +34,10 @@ options:
     type: bool
     default: false
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - Costs are estimates. That of an instance is its time since the launch at the price of now, that of a volume
     follows the list prices of us-east-1.

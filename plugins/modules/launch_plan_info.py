@@ -71,19 +71,10 @@ options:
     type: bool
     default: true
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - C(pricing:GetProducts), C(servicequotas:GetServiceQuota), C(iam:GetInstanceProfile) and
     C(ec2:DescribeSpotPriceHistory) are not needed; without one of them less is known, and RV(notes) says so.

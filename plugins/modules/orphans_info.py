@@ -37,19 +37,10 @@ options:
     type: int
     default: 3600
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - Costs are estimates, see M(experiments.spot.experiment_info). A month has 730 hours.
   - Snapshots, EFS file systems and prices are not needed; without the permission for them RV(notes) says so.

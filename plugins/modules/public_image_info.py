@@ -35,19 +35,10 @@ options:
     elements: str
     default: []
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - C(ssm:GetParametersByPath) is needed. Without C(ec2:DescribeImages) names are null, and RV(notes) says so.
 """

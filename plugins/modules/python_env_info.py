@@ -22,18 +22,8 @@ options:
   requirements:
     description: Requirements file, of which RV(problem) tells when it is missing.
     type: path
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-    details: [This module changes nothing.]
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: N/A
-    details: [This module changes nothing.]
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
-    support: full
+extends_documentation_fragment:
+  - experiments.spot.attributes.looks
 """
 
 EXAMPLES = r"""

@@ -28,19 +28,10 @@ options:
       - Name of an experiment. All its instances that AWS still knows are listed, of all generations.
     type: str
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - AWS forgets a terminated instance after about an hour. Its Spot request is known for longer, and then tells alone.
   - C(ec2:DescribeSpotInstanceRequests) is not needed; without it an instance that is about to be taken back counts as

@@ -54,19 +54,10 @@ options:
     type: int
     default: 300
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - When AWS gives no score because of one of its limits on asking, the task does not fail. RV(scores) is empty then,
     RV(limit) holds the code, and RV(notes) what it means.

@@ -53,19 +53,10 @@ options:
     type: int
     default: 300
 extends_documentation_fragment:
+  - experiments.spot.attributes.reads
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check mode and return what it would outside of it.
-    support: full
-  diff_mode:
-    description: Changes nothing, so it has no difference to show.
-    support: none
-  idempotent:
-    description: When run twice in a row outside of check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - C(pricing:GetProducts) and C(ec2:DescribeAvailabilityZones) are not needed; without them RV(notes) says what is not
     known.

@@ -89,19 +89,10 @@ options:
     description: Shows no progress. Without it the environment variable E(EXPERIMENTS_SPOT_QUIET) decides.
     type: bool
 extends_documentation_fragment:
+  - experiments.spot.attributes.changes
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
-attributes:
-  check_mode:
-    description: Can run in check_mode and return changed status prediction without modifying the target.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in check_mode), when in diff mode.
-    support: full
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second run changes nothing.
-    support: full
 notes:
   - AWS takes a change of a volume only when the one before is completed, which takes hours after the volume can be
     used, and at most four in 24 hours.

@@ -15,6 +15,8 @@ import yaml
 from ansible.playbook.block import Block
 from ansible.playbook.task import Task
 
+from ansible_collections.experiments.spot.plugins.doc_fragments import attributes
+
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 PRODUCT = [
@@ -194,8 +196,14 @@ def test_version_is_the_same_everywhere() -> None:
 def test_module_says_how_it_behaves(path: Path) -> None:
     page = constant(path, "DOCUMENTATION")
     assert page["module"] == path.stem
+    ours = [name for name in page.get("extends_documentation_fragment", []) if name.startswith("experiments.spot.")]
+    pages = [
+        page,
+        *(yaml.safe_load(getattr(attributes.ModuleDocFragment, name.split(".")[-1].upper())) for name in ours),
+    ]
+    (told,) = [one["attributes"] for one in pages if "attributes" in one]
     for attribute in ("check_mode", "diff_mode", "idempotent"):
-        assert page["attributes"][attribute]["support"] in ("full", "partial", "none", "N/A")
+        assert told[attribute]["support"] in ("full", "partial", "none", "N/A")
 
 
 @pytest.mark.parametrize("path", [*MODULES, *OTHER_PLUGINS], ids=name_of)
