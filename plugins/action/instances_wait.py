@@ -20,7 +20,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 
 from ansible_collections.experiments.spot.plugins.module_utils._aws_errors import error_code, explain
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
-from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import BotoCoreError, ClientError, ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KnownHosts, parse_keys, verified_how
 from ansible_collections.experiments.spot.plugins.plugin_utils._instances import (
     Raw,
@@ -31,18 +31,6 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._instances import
     view_of,
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import is_quiet
-
-# Imported here and not in run(): the strategy imports the plugin once, and the workers it forks inherit the library.
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # the helpers of amazon.aws say what is missing
-
-    class BotoCoreError(Exception):  # type: ignore[no-redef]
-        """Never raised."""
-
-    class ClientError(Exception):  # type: ignore[no-redef]
-        """Never raised."""
-
 
 display = Display()
 

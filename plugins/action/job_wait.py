@@ -18,7 +18,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 
 from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
-from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import BotoCoreError, ClientError, ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._follow import (
     JobView,
     failure_text,
@@ -39,18 +39,6 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
     is_quiet,
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._remote import LostConnection, Remote
-
-# Imported here and not in run(): the strategy imports the plugin once, and the workers it forks inherit the library.
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # the helpers of amazon.aws say what is missing
-
-    class BotoCoreError(Exception):  # type: ignore[no-redef]  # stands in for the missing library
-        """Never raised."""
-
-    class ClientError(Exception):  # type: ignore[no-redef]  # stands in for the missing library
-        """Never raised."""
-
 
 display = Display()
 

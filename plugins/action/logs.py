@@ -30,7 +30,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._experiment impor
 from ansible_collections.experiments.spot.plugins.module_utils._files import read_text
 from ansible_collections.experiments.spot.plugins.module_utils._spot import status
 from ansible_collections.experiments.spot.plugins.plugin_utils import _logs, _ssh, _sshconfig
-from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
+from ansible_collections.experiments.spot.plugins.plugin_utils._aws import BotoCoreError, ClientError, ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KNOWN_HOSTS, KnownHosts
 from ansible_collections.experiments.spot.plugins.plugin_utils._instances import (
     Settings,
@@ -41,18 +41,6 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._instances import
 from ansible_collections.experiments.spot.plugins.plugin_utils._logreader import Reader
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock
 from ansible_collections.experiments.spot.plugins.plugin_utils._remote import LostConnection, Remote
-
-# Imported here and not in run(): the strategy imports the plugin once, and the workers it forks inherit the library.
-try:
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:  # the helpers of amazon.aws say what is missing
-
-    class BotoCoreError(Exception):  # type: ignore[no-redef]
-        """Never raised."""
-
-    class ClientError(Exception):  # type: ignore[no-redef]
-        """Never raised."""
-
 
 display = Display()
 

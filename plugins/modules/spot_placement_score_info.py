@@ -135,14 +135,12 @@ scores:
       sample: 7
 """
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import ApiError
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
-from ansible_collections.experiments.spot.plugins.module_utils._experiment.reads import ReadError, failures
 from ansible_collections.experiments.spot.plugins.module_utils._spot import reads, scores
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -173,15 +171,7 @@ def gather(module: Any, now: datetime) -> dict[str, Any]:
 def main() -> None:
     """Entry point."""
     module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    try:
-        gathered = gather(module, datetime.now(timezone.utc))
-    except reads.WrongInput as error:
-        module.fail_json(msg=f"Invalid options: {error}")
-    except ReadError as error:
-        module.fail_json(msg=str(error))
-    except ApiError as error:
-        module.fail_json(msg="\n".join(failures([error])))
-    module.exit_json(changed=False, **gathered)
+    reads.answer(module, gather)
 
 
 if __name__ == "__main__":

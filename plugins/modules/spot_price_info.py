@@ -183,14 +183,12 @@ prices:
           sample: 0.4326
 """
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import ApiError
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
-from ansible_collections.experiments.spot.plugins.module_utils._experiment.reads import ReadError, failures
 from ansible_collections.experiments.spot.plugins.module_utils._spot import prices, reads
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -223,15 +221,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec=ARGUMENT_SPEC, mutually_exclusive=[("hours", "days")], supports_check_mode=True
     )
-    try:
-        gathered = gather(module, datetime.now(timezone.utc))
-    except reads.WrongInput as error:
-        module.fail_json(msg=f"Invalid options: {error}")
-    except ReadError as error:
-        module.fail_json(msg=str(error))
-    except ApiError as error:
-        module.fail_json(msg="\n".join(failures([error])))
-    module.exit_json(changed=False, **gathered)
+    reads.answer(module, gather)
 
 
 if __name__ == "__main__":

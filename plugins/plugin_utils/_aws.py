@@ -11,6 +11,17 @@ from typing import Any, NoReturn
 from ansible.errors import AnsibleActionFail
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_conn, get_aws_connection_info
 
+# Imported here and not in run(): the strategy imports the plugin once, and the workers it forks inherit the library.
+try:
+    from botocore.exceptions import BotoCoreError, ClientError
+except ImportError:  # the helpers of amazon.aws say what is missing
+
+    class BotoCoreError(Exception):  # type: ignore[no-redef]
+        """Never raised."""
+
+    class ClientError(Exception):  # type: ignore[no-redef]
+        """Never raised."""
+
 
 class Caller:
     """Stands in for a module where amazon.aws wants one."""

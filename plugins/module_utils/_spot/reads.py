@@ -33,6 +33,19 @@ class WrongInput(Exception):
         self.lines = lines
 
 
+def answer(module: Any, gather: Callable[[Any, datetime], dict[str, Any]]) -> None:
+    """End a module with what `gather` reads, or with its one error."""
+    try:
+        gathered = gather(module, datetime.now(timezone.utc))
+    except WrongInput as error:
+        module.fail_json(msg=f"Invalid options: {error}")
+    except ReadError as error:
+        module.fail_json(msg=str(error))
+    except plan_api.ApiError as error:
+        module.fail_json(msg="\n".join(failures([error])))
+    module.exit_json(changed=False, **gathered)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where answers come from: clients of AWS, and what is kept of former answers."""

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import pytest
 
+from bench.channels import cut
+
 from .conftest import User
 
 pytestmark = pytest.mark.lab
@@ -50,19 +52,6 @@ def kept(user: User) -> Iterator[tuple[User, Path]]:
     user.play("launch", "-e", "profile=kept")
     yield user, user.folder / "kept.log"
     user.play("close", "-e", "profile=kept")
-
-
-@contextlib.contextmanager
-def cut(address: str) -> Iterator[None]:
-    """No packet reaches the address."""
-    rules = [("OUTPUT", "-d", address, "-j", "DROP"), ("FORWARD", "-d", address, "-j", "DROP")]
-    for rule in rules:
-        subprocess.run(["iptables", "-I", *rule], check=True)
-    try:
-        yield
-    finally:
-        for rule in rules:
-            subprocess.run(["iptables", "-D", *rule], check=True)
 
 
 def test_once_tells_what_each_channel_moved(kept: tuple[User, Path]) -> None:
