@@ -42,8 +42,8 @@ options:
     type: str
   end_after:
     description:
-      - How long the instance stays after its job has ended. Then the same is done as at O(expires). Without it the
-        instance stays.
+      - How long the instance stays after its job has ended, at least 30 seconds, so that whoever waits for the job
+        hears of its end. Then the same is done as at O(expires). Without it the instance stays.
       - It stays as long as the file C(/run/experiments-spot/stay) is there, and while another job runs.
     type: dict
     suboptions:

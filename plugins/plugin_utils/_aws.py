@@ -23,6 +23,9 @@ except ImportError:  # the helpers of amazon.aws say what is missing
         """Never raised."""
 
 
+__all__ = ["BotoCoreError", "Caller", "ClientError", "ec2_client"]
+
+
 class Caller:
     """Stands in for a module where amazon.aws wants one."""
 

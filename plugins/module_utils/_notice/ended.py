@@ -15,7 +15,8 @@ from . import system
 
 # As long as this file is there the instance stays.
 STAY = "/run/experiments-spot/stay"
-FINAL = ("succeeded", "failed")
+# Whoever waits for the job hears of its end first, and then ends the instance in order.
+HEARD = 30.0
 
 Run = dict[str, Any]
 
@@ -31,7 +32,8 @@ class JobEnd:
     """When the instance ends after its job.
 
     Args:
-        after: seconds by the state of the run, ``succeeded`` or ``failed``; a state that is not there ends nothing.
+        after: seconds by the state of the run, ``succeeded`` or ``failed``, at least `HEARD` of them; a state that is
+            not there ends nothing.
         instance_id: of this instance, whose runs count.
         stay: see `STAY`.
     """
@@ -59,7 +61,7 @@ class JobEnd:
     def reached(self, up: float) -> bool:
         """Whether the instance has stayed long enough."""
         wait = self.after.get(str(self.run.get("state"))) if self.run else None
-        return wait is not None and up >= self.since + wait and not os.path.exists(self.stay)
+        return wait is not None and up >= self.since + max(wait, HEARD) and not os.path.exists(self.stay)
 
     @property
     def text(self) -> str:

@@ -806,7 +806,8 @@ JOB = {
     ),
     "keep_on_success": Key(
         "int",
-        "With at_end terminate: how long an instance that nobody ends waits for its results to be fetched.",
+        "With at_end terminate: how long an instance that nobody ends waits for its results to be fetched, at least 30 "
+        "seconds.",
         600,
         minimum=0,
         maximum=31_536_000,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.experiments.spot.plugins.module_utils._notice.ended import JobEnd, last_run
+from ansible_collections.experiments.spot.plugins.module_utils._notice.ended import HEARD, JobEnd, last_run
 
-AFTER = {"succeeded": 10.0, "failed": 60.0}
+AFTER = {"succeeded": 40.0, "failed": 60.0}
 
 
 def run(state: str = "succeeded", **more: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def test_no_run_of_this_instance(ledger: dict[str, Any]) -> None:
     assert last_run(ledger, "i-1") is None
 
 
-@pytest.mark.parametrize(("state", "seconds"), [("succeeded", 10), ("failed", 60)])
+@pytest.mark.parametrize(("state", "seconds"), [("succeeded", 40), ("failed", 60)])
 def test_it_stays_so_long_after_the_end_was_seen(ledger: Ledger, end: JobEnd, state: str, seconds: int) -> None:
     path = ledger.write(run("running"))
     end.look(path, 100)
@@ -67,11 +67,11 @@ def test_other_states_end_nothing(ledger: Ledger, end: JobEnd, state: str) -> No
 
 def test_another_job_keeps_it(ledger: Ledger, end: JobEnd) -> None:
     end.look(ledger.write(run()), 0)
-    assert end.reached(10)
-    end.look(ledger.write(run(), run("running", started="later")), 9)
-    assert not end.reached(10)
+    assert end.reached(40)
+    end.look(ledger.write(run(), run("running", started="later")), 39)
+    assert not end.reached(40)
     end.look(ledger.write(run(), run("succeeded", started="later")), 100)
-    assert not end.reached(109) and end.reached(110)
+    assert not end.reached(139) and end.reached(140)
 
 
 def test_a_notice_in_the_ledger_does_not_begin_the_time_anew(ledger: Ledger, end: JobEnd) -> None:
@@ -79,7 +79,13 @@ def test_a_notice_in_the_ledger_does_not_begin_the_time_anew(ledger: Ledger, end
     path = Path(ledger.write(run()))
     path.write_text(json.dumps({"runs": [run()], "notices": [{"id": "x"}]}))
     end.look(str(path), 5)
-    assert end.reached(10)
+    assert end.reached(40)
+
+
+def test_whoever_waits_for_the_job_hears_of_its_end_first(ledger: Ledger, tmp_path: Path) -> None:
+    end = JobEnd({"succeeded": 0.0}, "i-1", str(tmp_path / "stay"))
+    end.look(ledger.write(run()), 5)
+    assert not end.reached(5 + HEARD - 1) and end.reached(5 + HEARD)
 
 
 def test_a_file_keeps_it(ledger: Ledger, end: JobEnd) -> None:
@@ -95,4 +101,4 @@ def test_an_unmounted_ledger_changes_nothing(ledger: Ledger, end: JobEnd) -> Non
     end.look(path, 0)
     os.unlink(path)
     end.look(path, 5)
-    assert end.reached(10)
+    assert end.reached(40)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.experiments.spot.plugins.module_utils._notice import clocks, watcher
+from ansible_collections.experiments.spot.plugins.module_utils._notice import clocks, ended, watcher
 from ansible_collections.experiments.spot.plugins.module_utils._notice.imds import Answer, Imds
 from ansible_collections.experiments.spot.plugins.module_utils._notice.watcher import (
     BACKOFF_CAP,
@@ -222,7 +222,8 @@ def test_time_limit(make: Any, machine: Any, service: Any) -> None:
     assert machine.state["phase"] == "done"
 
 
-def test_end_of_the_job(make: Any, machine: Any, service: Any) -> None:
+def test_end_of_the_job(make: Any, machine: Any, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ended, "HEARD", 0.0)
     machine.ledger.write_text(json.dumps({"runs": [{"state": "failed", "instance_id": "i-1", "exit_code": 1}]}))
     make().step()
     make(instance_id="i-1", end_after={"succeeded": 0, "failed": 3600}).step()
