@@ -13,10 +13,10 @@ import sys
 import time
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -30,6 +30,14 @@ LAB_NAME = "-".join(["wholerun", CHECKOUT, *filter(None, [os.environ.get("PYTEST
 POLICY = json.loads((ROOT / "docs/controller-policy.json").read_text())
 # An administrator's, who has more than that policy.
 NOT_DAILY = ("infrastructure",)
+T = TypeVar("T")
+MACHINES = """
+extends: lab
+channels: []
+volumes: []
+job: null
+runtime: {docker: false}
+"""
 
 
 def lab(*args: str) -> str:
@@ -152,6 +160,21 @@ class User:
         return [call["action"] for call in self.control("calls?mutating=true")]
 
 
+def until(what: Callable[[], T], seconds: float = 90) -> T:
+    """The first answer that is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(subprocess.CalledProcessError, json.JSONDecodeError, LookupError):
+            if found := what():
+                return found
+        time.sleep(0.2)
+    raise AssertionError(f"it did not come within {seconds} s")
+
+
+def interrupt(user: User, instance: str, notice: int = 0) -> None:
+    user.control("interrupt", instance_id=instance, notice=notice)
+
+
 @pytest.fixture(scope="session")
 def lab_env() -> Iterator[dict[str, str]]:
     lab("up", "--name", LAB_NAME)
@@ -176,6 +199,14 @@ def user(lab_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> U
         "ANSIBLE_HOME": str(home / ".ansible"),
     }  # fmt: skip
     return User(folder, env)
+
+
+@pytest.fixture
+def machines(user: User) -> Iterator[User]:
+    """A user with a profile of bare machines; all that was launched is gone afterwards."""
+    (user.folder / "profiles/machines.yml").write_text(MACHINES)
+    yield user
+    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
 
 
 @pytest.fixture(autouse=True)

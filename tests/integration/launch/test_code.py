@@ -10,8 +10,7 @@ import pytest
 
 from tests.unit.git_server import Repo, SshServer, git, make_repo, ssh_server
 
-from .conftest import User
-from .test_survival import interrupt, until
+from .conftest import User, interrupt, until
 
 pytestmark = pytest.mark.lab
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import User
-from .test_survival import interrupt, until
+from .conftest import User, interrupt, until
 
 pytestmark = pytest.mark.lab
 

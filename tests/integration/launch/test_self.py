@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import User
-from .test_survival import interrupt, until
+from .conftest import User, interrupt, until
 
 pytestmark = pytest.mark.lab
 
@@ -29,7 +28,7 @@ volumes:
 job:
   name: digits
   image: registry.lab:5000/experiments/digits:1
-  command: python3 /code/train.py --epochs 40 --pause 1.0 --results /data/{{ experiment }}/results
+  command: python3 /code/train.py --epochs 30 --pause 1.0 --results /data/{{ experiment }}/results
   mounts: ["/home/admin/digits:/code:ro"]
   env: {WORD: "{{ 'rumpel' ~ 'stilzchen' }}"}
   at_end: terminate
