@@ -123,9 +123,9 @@ def option(profile: Mapping[str, Any], given: str) -> str:
 
 
 def has_secrets(profile: Mapping[str, Any]) -> bool:
-    """Whether a profile may hold secrets: in the environment of its job, or a token."""
+    """Whether a profile may hold secrets: in the environment of its job, a password or a token."""
     job, code = profile["job"] or {}, profile["code"] or {}
-    return bool(job.get("env") or code.get("token"))
+    return bool(job.get("env") or job.get("registry_password") or code.get("token"))
 
 
 def tags(profile: Mapping[str, Any]) -> dict[str, str]:

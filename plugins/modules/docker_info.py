@@ -99,6 +99,14 @@ distribution_version:
   type: str
   returned: success
   sample: "24.04"
+ecr_helper:
+  description: Whether Amazon's credential helper for ECR is installed.
+  type: bool
+  returned: success
+registries:
+  description: Whether logins of registries are there from an earlier run.
+  type: bool
+  returned: success
 architecture:
   description: Processor architecture as the kernel names it.
   type: str
@@ -125,6 +133,8 @@ from ansible_collections.experiments.spot.plugins.module_utils._os_release impor
 
 Run = Callable[[list[str]], tuple[int, str, str]]
 
+# Where the role docker keeps the logins of registries.
+REGISTRIES = "/etc/experiments-spot/docker"
 NVIDIA_VENDOR = "0x10de"
 # PCI base class 03: display controllers; the same board also shows an audio device, which is none.
 DISPLAY_CLASS = "0x03"
@@ -203,6 +213,8 @@ def gather(user: str | None, run: Run, has: Callable[[str], bool]) -> dict[str, 
         "nvidia_gpus": gpus,
         "nvidia_driver": driver,
         "nvidia_toolkit": has("nvidia-ctk"),
+        "ecr_helper": has("docker-credential-ecr-login"),
+        "registries": os.path.isdir(REGISTRIES),
         "cdi": any(os.path.exists(os.path.join(folder, "nvidia.yaml")) for folder in ("/etc/cdi", "/var/run/cdi")),
         "os_family": family,
         "distribution": distribution,

@@ -219,6 +219,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._job import remot
 from ansible_collections.experiments.spot.plugins.module_utils._job.runner import (
     RESULTS_CONFIG,
     RESULTS_UNIT,
+    pull_argv,
     read_results,
 )
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import (
@@ -321,7 +322,7 @@ def prepare(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
     pull = bool(image) and not active and shutil.which("docker") is not None and not has_image(run, image)
     if pull and not module.check_mode:
         # Where one is pulled already the unit exists; the engine joins pulls of the same image anyway.
-        run(["systemd-run", "--unit", PULL_UNIT, "--collect", "--quiet", "docker", "pull", "--quiet", image])
+        run(["systemd-run", "--unit", PULL_UNIT, "--collect", "--quiet", *pull_argv(image)])
     decision = Decision("pull" if pull else "none", "the image is not there" if pull else "nothing to pull")
     return result(decision, [], {}, {}) | {"unit_active": active, "code": remote.read_document().get("code") or {}}
 

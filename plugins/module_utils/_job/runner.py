@@ -50,6 +50,8 @@ RESULTS_CONFIG = "/etc/experiments-spot/results.json"
 RESULTS_STATUS = "/var/lib/experiments-spot/results.json"
 RESULTS_UNIT = "experiments-spot-results@end.service"
 RESULTS_KEYS = ("time", "pushed", "url", "files", "bytes", "total", "left", "failed", "message")
+# Logins of registries, where the role docker wrote some; the engine's command has its own otherwise.
+REGISTRIES = "/etc/experiments-spot/docker"
 # docker stop waits as long as the grace says and then kills; this is for the engine itself.
 ENGINE_SLACK = 10
 STDERR_TAIL = 8192
@@ -77,7 +79,8 @@ PULL_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
             "403 forbidden",
             "denied:",
         ),
-        "refused (denied): the name is wrong, or the registry needs a login that this instance does not have",
+        "refused (denied): the name is wrong, or the registry needs another login: "
+        "job.registry_username and job.registry_password, for Amazon ECR the role of the instance",
     ),
     (
         ("manifest unknown", "not found", "does not exist", "name unknown", "404"),
@@ -334,6 +337,12 @@ def docker(*argv: str) -> subprocess.CompletedProcess[str]:
         raise JobError("docker is not installed on this instance; set runtime.docker: true", EX_UNAVAILABLE) from error
 
 
+def pull_argv(image: str, registries: str = REGISTRIES) -> list[str]:
+    """The docker pull command."""
+    login = ["--config", registries] if os.path.isdir(registries) else []
+    return ["docker", *login, "pull", "--quiet", image]
+
+
 def is_pinned(image: str) -> bool:
     """Whether the name says exactly which image: then a local one is the right one."""
     return "@sha256:" in image
@@ -550,9 +559,7 @@ class Run:
         """docker pull with its progress in the journal; a signal ends it."""
         self.note("pulling")
         say(f"pulling {image}")
-        child = subprocess.Popen(
-            ["docker", "pull", "--quiet", image], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        child = subprocess.Popen(pull_argv(image), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         pump = threading.Thread(target=self._drain, args=(child,), daemon=True)
         pump.start()
         self._wait(child, None)

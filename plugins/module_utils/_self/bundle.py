@@ -223,11 +223,13 @@ def without_secrets(spot: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any
     profile = spot["profile"]
     job, recovery, code = profile["job"], profile["recovery"], profile.get("code")
     secrets = {"env": (job or {}).get("env") or {}, "webhook": recovery.get("webhook")}
+    if (job or {}).get("registry_password"):
+        secrets["registry_password"] = job["registry_password"]
     if code:
         secrets |= {"code_token": code["token"], "deploy_key": _text_of(code["deploy_key"])}
     public = {
         **profile,
-        "job": {**job, "env": {}} if job else job,
+        "job": {**job, "env": {}, "registry_password": None} if job else job,
         "recovery": {**recovery, "webhook": None},
         "code": {**code, "token": None, "deploy_key": None} if code else code,
         "access": {**profile["access"], "private_key_file": None},

@@ -136,7 +136,8 @@ class Keeper:
         secrets = self.store.read(SECRETS) or {}
         spot, plan = dict(self.spec["spot"]), dict(self.spec["spot_plan"])
         job, recovery = spot["profile"]["job"], {**spot["profile"]["recovery"], "webhook": secrets.get("webhook")}
-        job = {**job, "env": secrets.get("env") or {}} if job else job
+        own = {"env": secrets.get("env") or {}, "registry_password": secrets.get("registry_password")}
+        job = {**job, **own} if job else job
         code = spot["profile"].get("code")
         code = {**code, "token": secrets.get("code_token")} if code else code
         profile = {**spot["profile"], "recovery": recovery, "job": job, "code": code}

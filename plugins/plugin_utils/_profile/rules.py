@@ -875,6 +875,28 @@ def runtime_fits(checked: Checked) -> None:
         checked.report(("job", "gpus"), what, "use auto for both")
 
 
+# Source: Amazon ECR user guide, "Private registry authentication".
+ECR = re.compile(r"[0-9]{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+")
+
+
+def job_registry(checked: Checked) -> None:
+    """A login has two parts and an image to pull; ECR lets in a role."""
+    job, access = checked.profile["job"], checked.profile["access"]
+    if not job or not all(checked.ok("job", key) for key in ("image", "registry_username", "registry_password")):
+        return
+    pair = ("registry_username", "registry_password")
+    for key, other in (pair, pair[::-1]):
+        if job[key] and not job[other]:
+            checked.report(("job", other), f"it is missing, and job.{key} is given", "give both, or none")
+    if any(job[key] for key in pair) and not job["image"]:
+        checked.report(("job", pair[0]), "a job without image pulls nothing", "remove it, and job.registry_password")
+    if not checked.complete or not ECR.fullmatch(job["image"] or "") or job["registry_username"]:
+        return
+    if not access["instance_profile"] and checked.ok("access", "instance_profile"):
+        what = "it is missing, and without a role the instances cannot pull from Amazon ECR"
+        checked.report(("access", "instance_profile"), what, "name a role with the permissions of docs/code.md")
+
+
 def job_env(checked: Checked) -> None:
     """Names that the runner sets itself."""
     job = checked.profile["job"]
@@ -977,6 +999,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     runtime_fits,
     job_runs,
     job_native,
+    job_registry,
     job_env,
     job_mounts,
     job_state,

@@ -734,6 +734,20 @@ JOB = {
         pattern=_IMAGE,
         form="an image such as python:3.12-slim or registry:5000/team/image:tag",
     ),
+    "registry_username": Key(
+        "text",
+        "User of the registry of job.image. Amazon ECR needs none, it lets in the role of the instance.",
+        pattern=r"[\x21-\x39\x3b-\x7e]+",
+        form="printable characters without blanks and colons",
+    ),
+    "registry_password": Key(
+        "text",
+        "Password or token that goes with it; from your environment, \"{{ lookup('env', 'REGISTRY_TOKEN') }}\", "
+        "or from a vault. It is on the instance in a file that only root can read.",
+        pattern=r"[\x20-\x7e]+",
+        form="printable characters",
+        secret=True,
+    ),
     "command": Key("argv", "Command, a list or one text; [] runs the own command of job.image."),
     "scripts": Key(
         "texts",

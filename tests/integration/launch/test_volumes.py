@@ -167,7 +167,13 @@ def test_snapshots_are_data_sets_of_every_instance(user: User) -> None:
     before = user.changing_calls()
     user.play("launch", "-e", "profile=sets")
     assert user.changing_calls() == before
-    user.play("close", "-e", "profile=sets")
+    user.ssh(first, "sets", "cd /out; setsid sleep 3600 < /dev/null > /dev/null 2>&1 &")
+    refused = user.play("close", "-e", "profile=sets", fails=True)
+    assert "sleep (pid" in refused and "-e force=true" in refused and first in user.alive("sets")
+    assert len(user.alive("sets")) == 2, "the other one has not ended either"
+    predicted = user.play("close", "-e", "profile=sets", "-e", "force=true", "--check")
+    assert f"Would go: instances {first}" in predicted and "lists nothing" not in predicted
+    user.play("close", "-e", "profile=sets", "-e", "force=true")
     assert len(user.tagged("sets")["volume"]) == 2, "of each instance its own; the data sets have gone with them"
     user.play("close", "-e", "profile=sets", "-e", "delete_volumes=all")
     for one in found:

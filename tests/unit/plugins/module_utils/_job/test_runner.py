@@ -369,6 +369,11 @@ def test_why_an_image_was_not_pulled(engine: Engine, stderr: str, expected: str)
     assert "\n" not in engine.last["message"]
 
 
+def test_logins_of_registries_are_used_where_there_are_some(tmp_path: Path) -> None:
+    assert runner.pull_argv("a/b:1", str(tmp_path / "none")) == ["docker", "pull", "--quiet", "a/b:1"]
+    assert runner.pull_argv("a/b:1", str(tmp_path))[:3] == ["docker", "--config", str(tmp_path)]
+
+
 def test_an_image_name_is_no_reason() -> None:
     assert "correct job.image" not in runner.pull_reason("repo/not found", "x: repo/not found: no such host")
 

@@ -103,6 +103,14 @@ def test_secrets_are_apart() -> None:
     assert PROFILE["job"]["env"] == {"TOKEN": "secret"}, "the given one is not touched"
 
 
+def test_the_password_of_the_registry_is_apart() -> None:
+    job = {**PROFILE["job"], "registry_username": "alice", "registry_password": "hunter2"}
+    spot = {"experiment": "x", "region": "r", "tags": {}, "profile": {**PROFILE, "job": job}}
+    public, secrets = bundle.without_secrets(spot)
+    assert secrets["registry_password"] == "hunter2" and "hunter2" not in bundle.json_text(public)
+    assert public["profile"]["job"]["registry_username"] == "alice"
+
+
 def test_secrets_of_the_code_are_apart(tmp_path: Path) -> None:
     (tmp_path / "deploy").write_text("a key\n")
     code = {"repository": "r", "token": "hunter2", "deploy_key": str(tmp_path / "deploy")}

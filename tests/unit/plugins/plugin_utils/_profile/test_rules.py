@@ -30,6 +30,7 @@ def code(repository: str = "git@github.com:alice/train.git", **more: Any) -> dic
 
 FS = "fs-0123456789abcdef0"
 VOL = "vol-0123456789abcdef0"
+ECR_IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/train:3"
 TWO = ["us-east-1", "eu-west-1"]
 # Two regions, with an image in each.
 BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"}}
@@ -209,6 +210,9 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"runtime.docker": False}, "runtime.docker", "job.image runs in a container"),
         ({"runtime.gpu": "none", "job.gpus": "all"}, "job.gpus", "does not go with runtime.gpu none"),
         ({"runtime.gpu": "required", "job.gpus": "none"}, "job.gpus", "does not go with runtime.gpu required"),
+        ({"job.registry_username": "me"}, "job.registry_password", "it is missing, and job.registry_username is given"),
+        ({"job.registry_password": "p"}, "job.registry_username", "it is missing, and job.registry_password is given"),
+        ({"job.image": ECR_IMAGE}, "access.instance_profile", "cannot pull from Amazon ECR"),
         ({"job.env": {"SPOT_RANK": "1"}}, "job.env.SPOT_RANK", "names that start with SPOT_"),
         ({"job.mounts": ["/a:/x", "/b:/x/:ro"]}, "job.mounts[1]", "/x in the container stands twice"),
         ({"job.mounts": ["/a:/"]}, "job.mounts[0]", "replace the whole image"),
@@ -300,6 +304,8 @@ def test_what_does_not_go_together(check: Check, changes: dict[str, Any], path: 
         {"channels": [channel(hosts=[0, "1"], bwlimit="1.5m", delete=True)], "capacity.count": 2},
         {"channels": [channel(remote="/srv/code/", delete=True)]},
         {"job.mounts": ["/data:/data", "~/src:/src:ro"]},
+        {"job.image": ECR_IMAGE, "access.instance_profile": "p"},
+        {"job.image": ECR_IMAGE, "job.registry_username": "AWS", "job.registry_password": "a token"},
         {"job.extra_args": ["--ipc=host"]},
         {"runtime.docker": False, "job": None},
         {"runtime.docker": False, "job": {"command": "python3 x.py"}},
