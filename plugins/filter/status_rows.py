@@ -39,7 +39,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Rows with experiment, profile, job_state, exit_code, commit (of the code from git), instance_id, instance_type,
+    - Rows with experiment, profile, job_state, exit_code, usage (of the machine, see
+      M(experiments.spot.job_info)), commit (of the code from git), instance_id, instance_type,
       zone, address, rank, generation, age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes,
       sorted by experiment and rank.
     - An experiment without an instance has only experiment, profile, job_state and volumes.
@@ -66,7 +67,12 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
     state = job.get("state") or "none"
     if state == "failed" and job.get("exit_code") is not None:
         return f"{state} ({job['exit_code']})"
-    notes = [_progress(job) if state == "running" else "", "AWS takes it" if instance.get("leaving") else ""]
+    running = state == "running"
+    notes = [
+        _progress(job) if running else "",
+        _usage(job) if running else "",
+        "AWS takes it" if instance.get("leaving") else "",
+    ]
     notes.append("its file system does not answer" if job.get("storage_silent") else "")
     notes.append("results not sent" if (job.get("results") or {}).get("message") else "")
     return ", ".join(filter(None, [state, *notes]))
@@ -79,6 +85,12 @@ def _progress(job: dict[str, Any]) -> str:
     if not isinstance(step, (int, float)) or not isinstance(total, (int, float)) or total <= 0:
         return ""
     return f"{100 * step / total:.0f} %"
+
+
+def _usage(job: dict[str, Any]) -> str:
+    """How busy the GPUs are, so that an idle one is seen."""
+    gpu = (job.get("usage") or {}).get("gpu")
+    return f"GPU {gpu:.0f} %" if isinstance(gpu, (int, float)) else ""
 
 
 def _volumes(volumes: list[dict[str, Any]]) -> str:
@@ -107,6 +119,7 @@ def status_rows(
                 | {
                     "job_state": _job_state(instance, job),
                     "exit_code": (job or {}).get("exit_code"),
+                    "usage": (job or {}).get("usage"),
                     "commit": ((job or {}).get("code") or {}).get("commit"),
                     "age": _age(instance.get("launch_time"), now),
                     "price": instance.get("price"),

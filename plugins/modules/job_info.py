@@ -79,6 +79,13 @@ progress:
   type: dict
   returned: success
   sample: {"start": 0, "step": 45, "of": 100, "unit": "steps"}
+usage:
+  description:
+    - Use of the machine over the last minute of the run in percent - C(cpu), C(gpu) and C(gpu_memory) (means of all
+      GPUs, only where there are some), C(mean) (the same over the run), C(samples) and C(time); null at first.
+  type: dict
+  returned: success
+  sample: {"cpu": 31.5, "gpu": 92.0, "gpu_memory": 71.3, "mean": {"cpu": 30.1, "gpu": 88.4}, "samples": 9}
 results:
   description:
     - What M(experiments.spot.results_pusher) did last - C(time), C(pushed) (the last time that all was sent), C(url),

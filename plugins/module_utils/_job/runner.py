@@ -44,6 +44,10 @@ NOTICE_PATH = "/run/experiments-spot/notice.json"
 PROGRESS_FILE = "progress.json"
 PROGRESS_EVERY = 5.0
 PROGRESS_KEYS = ("start", "step", "of", "unit")
+# How busy processor and GPUs are is asked for so often (seconds), and nvidia-smi may take so long.
+USAGE_EVERY = 60.0
+GPU_TIMEOUT = 10.0
+GPU_QUERY = ["nvidia-smi", "--query-gpu=utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits"]
 # Where results go to a bucket: the pusher's configuration, its unit after the job, and what it did last; job.json may
 # name other files.
 RESULTS_CONFIG = "/etc/experiments-spot/results.json"
@@ -226,6 +230,90 @@ def read_results(spec: dict[str, Any]) -> dict[str, Any]:
     """What the pusher of results did last, {} where there is none."""
     found = read_notice(str(spec.get("results_status") or RESULTS_STATUS))
     return {key: found.get(key) for key in RESULTS_KEYS} if found else {}
+
+
+# ---- use of the machine --------------------
+
+
+def cpu_times(path: str = "/proc/stat") -> tuple[float, float]:
+    """Time that the processors were busy and time in all, in ticks. Source: proc_stat(5)."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            ticks = [float(word) for word in stream.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return 0.0, 0.0
+    return sum(ticks) - sum(ticks[3:5]), sum(ticks)
+
+
+def parse_gpus(text: str) -> dict[str, float]:
+    """Use of the GPUs and of their memory in percent, the mean of all; {} for none.
+
+    Source: nvidia-smi --help-query-gpu.
+    """
+    rows = []
+    for line in text.splitlines():
+        try:
+            busy, used, total = (float(word) for word in line.split(","))
+        except ValueError:  # [N/A], such as of a part of a GPU
+            continue
+        rows.append((busy, 100 * used / total if total else 0.0))
+    if not rows:
+        return {}
+    gpu, memory = (round(sum(column) / len(rows), 1) for column in zip(*rows))
+    return {"gpu": gpu, "gpu_memory": memory}
+
+
+def ask_gpus() -> dict[str, float]:
+    """Use of the GPUs now, {} where there are none, or where they do not answer."""
+    try:
+        asked = subprocess.run(GPU_QUERY, capture_output=True, text=True, check=True, timeout=GPU_TIMEOUT)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return parse_gpus(asked.stdout)
+
+
+class Usage:
+    """Use of processors and GPUs in percent: over the last minute, and the mean of the run.
+
+    Args:
+        gpus: see `ask_gpus`; it is not asked again after it had no answer.
+        times: see `cpu_times`.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        gpus: Callable[[], dict[str, float]] = ask_gpus,
+        times: Callable[[], tuple[float, float]] = cpu_times,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.gpus, self.times, self.clock = gpus, times, clock
+        self.due = 0.0
+        self.before: tuple[float, float] | None = None
+        self.has_gpus = True
+        self.told: dict[str, Any] = {}
+
+    def look(self) -> dict[str, Any]:
+        """What is known now: cpu, gpu and gpu_memory (only with GPUs), mean, samples and time; {} at first."""
+        if self.clock() < self.due:
+            return self.told
+        self.due = self.clock() + USAGE_EVERY
+        now_times, before = self.times(), self.before
+        self.before = now_times
+        if before is None or now_times[1] <= before[1]:
+            return self.told
+        found = {"cpu": round(100 * (now_times[0] - before[0]) / (now_times[1] - before[1]), 1)}
+        more = self.gpus() if self.has_gpus else {}
+        self.has_gpus = bool(more)
+        self.told = self.averaged({**found, **more})
+        return self.told
+
+    def averaged(self, found: dict[str, float]) -> dict[str, Any]:
+        """A sample with the means of the run."""
+        count = self.told.get("samples", 0)
+        means = self.told.get("mean", {})
+        mean = {key: round((means.get(key, value) * count + value) / (count + 1), 1) for key, value in found.items()}
+        return {**found, "mean": mean, "samples": count + 1, "time": now()}
 
 
 # ---- notice --------------------
@@ -531,6 +619,7 @@ class Run:
         self.where = ""
         self.grace = grace_of(spec)
         self.notice: dict[str, Any] = {}
+        self.usage = Usage()
 
     def on_signal(self, number: int, frame: Any) -> None:
         """SIGTERM or SIGINT: end in order."""
@@ -597,9 +686,11 @@ class Run:
 
     def note_progress(self) -> None:
         """Copy the job's progress into the ledger; one that cannot be written now is not worth the job."""
-        told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
         if self.ledger is None:
             return
+        told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
+        if self.ledger.entry.get("state") == "running":
+            told["usage"] = self.usage.look()
         changes = {key: value for key, value in told.items() if value and value != self.ledger.entry.get(key)}
         try:
             if changes:

@@ -122,8 +122,8 @@ def summary(current: Current) -> dict[str, Any]:
 
     Returns:
         job, experiment, state, exit_code, message, started, finished, image, code, generation, rank, instance_id,
-        progress (start, step, of, unit), results (what the pusher did last), unit_active; every value None when
-        nothing was ever started here.
+        progress (start, step, of, unit), usage (of the machine), results (what the pusher did last), unit_active; every
+        value None when nothing was ever started here.
     """
     document, unit = current.document, current.unit
     active = is_active(unit)
@@ -142,6 +142,7 @@ def summary(current: Current) -> dict[str, Any]:
         "rank",
         "instance_id",
         "progress",
+        "usage",
         "results",
     )
     found = {key: last.get(key, document.get(key)) for key in keys}

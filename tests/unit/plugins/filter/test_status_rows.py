@@ -48,6 +48,14 @@ def test_a_job_that_tells_how_far_it_is() -> None:
         assert status_rows([experiment()], {"i-1": job | {"progress": told}}, NOW)[0]["job_state"] == "running"
 
 
+def test_an_idle_gpu_is_seen() -> None:
+    job = {"state": "running", "exit_code": None, "usage": {"cpu": 99.0, "gpu": 2.4}}
+    (row,) = status_rows([experiment()], {"i-1": job}, NOW)
+    assert row["job_state"] == "running, GPU 2 %" and row["usage"]["cpu"] == 99.0
+    job["usage"] = {"cpu": 99.0}
+    assert status_rows([experiment()], {"i-1": job}, NOW)[0]["job_state"] == "running"
+
+
 def test_a_file_system_is_named_and_its_silence_too() -> None:
     kept = {"volumes": [{"name": "data", "size": 5}], "file_systems": [{"name": "team"}]}
     (row,) = status_rows([experiment(**kept)], {"i-1": {"state": "running", "storage_silent": True}}, NOW)

@@ -301,6 +301,49 @@ def test_the_progress_of_a_lost_run_is_kept_with_it_and_not_with_the_next(engine
     assert "progress" not in second
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", {}),
+        ("No devices were found", {}),
+        ("93, 7000, 10000\n", {"gpu": 93.0, "gpu_memory": 70.0}),
+        ("100, 8000, 10000\n0, 0, 10000\n", {"gpu": 50.0, "gpu_memory": 40.0}),
+        ("[N/A], 1, 2\n4, 1, 2\n", {"gpu": 4.0, "gpu_memory": 50.0}),
+    ],
+)
+def test_use_of_the_gpus(text: str, expected: dict[str, float]) -> None:
+    assert runner.parse_gpus(text) == expected
+
+
+def test_use_of_the_machine_over_the_last_minute_and_the_run() -> None:
+    clock, ticks, gpus = [0.0], [(0.0, 0.0)], [{"gpu": 10.0}]
+    usage = runner.Usage(lambda: gpus[0], lambda: ticks[0], lambda: clock[0])
+    assert usage.look() == {}, "nothing to compare with"
+    clock[0], ticks[0] = 30.0, (30.0, 40.0)
+    assert usage.look() == {}, "too early"
+    clock[0], ticks[0] = 60.0, (80.0, 100.0)
+    told = usage.look()
+    assert (told["cpu"], told["gpu"], told["mean"], told["samples"]) == (80.0, 10.0, {"cpu": 80.0, "gpu": 10.0}, 1)
+    clock[0], ticks[0], gpus[0] = 120.0, (80.0, 200.0), {"gpu": 40.0}
+    told = usage.look()
+    assert (told["cpu"], told["gpu"], told["mean"], told["samples"]) == (0.0, 40.0, {"cpu": 40.0, "gpu": 25.0}, 2)
+
+
+def test_a_machine_without_gpus_is_asked_once() -> None:
+    clock, asked = [0.0], []
+    usage = runner.Usage(lambda: asked.append(1) or {}, lambda: (clock[0], 2 * clock[0] + 1), lambda: clock[0])
+    for clock[0] in (0.0, 60.0, 120.0):
+        told = usage.look()
+    assert told["cpu"] == 50.0 and "gpu" not in told and len(asked) == 1
+
+
+def test_processor_times_are_the_kernels(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  10 1 5 80 4 1 2 3 9 9\ncpu0 1\n")
+    assert runner.cpu_times(str(tmp_path / "stat")) == (22.0, 106.0)
+    assert runner.cpu_times(str(tmp_path / "none")) == (0.0, 0.0)
+    assert runner.cpu_times()[1] > 0
+
+
 @pytest.mark.parametrize("text", ["", "no json", "[1]", '{"step": {"deep": 1}}', '{"secret": "x"}'])
 def test_progress_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "progress.json").write_text(text)
