@@ -11,9 +11,10 @@ module: report_info
 version_added: 0.1.0
 short_description: Gather what happened in experiments
 description:
-  - Tells which instances experiments had, how each ended, what was refused, and the prices of the time in which they ran.
-  - Reads the ledgers that came to the controller with the results, too, because AWS forgets an instance about an hour after
-    its end.
+  - Tells which instances experiments had, how each ended, what was refused, and the prices of the time in which they
+    ran.
+  - Reads the ledgers that came to the controller with the results, too, because AWS forgets an instance about an hour
+    after its end.
 author:
   - experiments.spot authors (@experiments-spot)
 options:
@@ -31,7 +32,8 @@ options:
     default: []
   results:
     description:
-      - Folders in which results of experiments lie, each in a folder of its own. Every file C(ledger.json) in them is read.
+      - Folders in which results of experiments lie, each in a folder of its own. Every file C(ledger.json) in them is
+        read.
       - A folder that is not there counts as empty.
     type: list
     elements: path
@@ -81,7 +83,8 @@ notes:
   type: list
   elements: str
 experiments:
-  description: The experiments that have an instance, a volume or a fleet, by name. One of several regions is listed for each.
+  description:
+    - The experiments that have an instance, a volume or a fleet, by name. One of several regions is listed for each.
   returned: success
   type: list
   elements: dict
@@ -161,8 +164,8 @@ experiments:
           sample: "2026-01-31T13:04:56+00:00"
         end:
           description:
-            - C(alive), C(doomed) (AWS has announced to take it), C(interrupted) (AWS took it), C(shutdown) (from inside),
-              C(user), C(failed) or C(unknown).
+            - C(alive), C(doomed) (AWS has announced to take it), C(interrupted) (AWS took it), C(shutdown) (from
+              inside), C(user), C(failed) or C(unknown).
           type: str
           sample: interrupted
         end_code:
@@ -177,7 +180,8 @@ experiments:
           type: float
           sample: 1.006
         changes:
-          description: The Spot prices of its time, the oldest first, that at its start among them; each C(time), C(price).
+          description:
+            - The Spot prices of its time, the oldest first, that at its start among them; each C(time), C(price).
           type: list
           elements: dict
         address:

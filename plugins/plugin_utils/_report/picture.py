@@ -64,11 +64,11 @@ def _words(x: float, y: float, text: str, anchor: str = "start") -> str:
 
 
 def _svg(name: str, height: float, title: str, text: str, parts: Iterable[str]) -> str:
-    inside = "\n".join(parts)
+    head = f'<title id="{name}-title">{escape(title)}</title>\n<desc id="{name}-text">{escape(text)}</desc>'
+    inside = "\n".join([head, *parts])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {round(height)}" role="img"'
-        f' aria-labelledby="{name}-title {name}-text" font-size="{TEXT}">\n'
-        f'<title id="{name}-title">{escape(title)}</title>\n<desc id="{name}-text">{escape(text)}</desc>\n{inside}\n</svg>'
+        f' aria-labelledby="{name}-title {name}-text" font-size="{TEXT}">\n{inside}\n</svg>'
     )
 
 
