@@ -35,7 +35,9 @@ def gather(clients: Clients, params: dict[str, Any], now: datetime) -> Resource:
     """
     experiment = params["experiment"] or None
     names = params["regions"] or [clients.region]
-    asked = {name: partial(_of_region, clients.in_region(name), experiment, now) for name in names}
+    asked: dict[str, Callable[[], Resource]] = {
+        name: partial(_of_region, clients.in_region(name), experiment, now) for name in names
+    }
     answers, closed = survey.at_once(asked)
     kept, notes = ledgers.find(params["results"], experiment)
     notes = [*(note for one in answers.values() for note in one["notes"]), *notes]

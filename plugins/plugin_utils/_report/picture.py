@@ -85,7 +85,7 @@ def timeline(name: str, report: Row) -> str:
     now = at(report["made"])
     ends = [_end(one, now) or at(one["start"]) for one in drawn]
     span = Span(min(at(one["start"]) for one in drawn), max(ends))
-    parts = []
+    parts: list[str] = []
     for number, one in enumerate(drawn):
         notices = [notice for notice in report["notices"] if notice["instance_id"] == one["instance_id"]]
         parts += _bar(one, notices, span, number * ROW, now)

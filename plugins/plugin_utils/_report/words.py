@@ -91,10 +91,10 @@ def tables(report: Row) -> list[Table]:
 def _instances(instances: Sequence[Row]) -> Table:
     columns = [
         "instance",
-        "gen",
-        "rank",
         "type",
         "zone",
+        "gen",
+        "rank",
         "start (UTC)",
         "end (UTC)",
         "ran",
@@ -110,10 +110,10 @@ def _instance(one: Row) -> list[str]:
     why = f"{one['why']} ({one['end_code']})" if one["end_code"] else one["why"]
     return [
         one["instance_id"],
-        _or(one["generation"]),
-        _or(one["rank"], NOTHING),
         _or(one["type"]),
         _or(one["zone"]),
+        _or(one["generation"]),
+        _or(one["rank"], NOTHING),
         moment(one["start"]),
         NOTHING if running else moment(one["end"]) if one["end"] else UNKNOWN,
         UNKNOWN if one["seconds"] is None else _text.duration(one["seconds"]),
@@ -124,34 +124,23 @@ def _instance(one: Row) -> list[str]:
 
 
 def _runs(runs: Sequence[Row]) -> Table:
-    columns = [
-        "instance",
-        "gen",
-        "rank",
-        "start (UTC)",
-        "end (UTC)",
-        "state",
-        "exit code",
-        "progress",
-        "repeated",
-        "message",
-    ]
+    columns = ["instance", "state", "gen", "rank", "start (UTC)", "end (UTC)", "exit code", "message", "repeated"]
     rows = [
         [
             _or(run["instance_id"]),
+            _or(run["state"]),
             _or(run["generation"]),
             _or(run["rank"], NOTHING),
             moment(run["started"]),
             moment(run["finished"]),
-            _or(run["state"]),
             _or(run["exit_code"], NOTHING),
-            progress(run["progress"]),
-            repeated(run),
             _or(run["message"], NOTHING),
+            repeated(run),
+            progress(run["progress"]),
         ]
         for run in runs
     ]
-    return "Runs of the job", columns, rows
+    return "Runs of the job", [*columns, "progress"], rows
 
 
 def progress(told: Row | None) -> str:

@@ -7,7 +7,6 @@ import json
 import pytest
 
 from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, work
-
 from tests.unit.plugins.plugin_utils._report import past
 
 

@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 import pytest
 
 from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, page, words
-
 from tests.unit.plugins.plugin_utils._report import past
 
 VOID = {"meta"}
