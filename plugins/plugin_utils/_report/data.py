@@ -225,7 +225,7 @@ def _notes(everything: Sequence[Row], seen: Sequence[Row], answered: Mapping[str
     gone = sum(one["source"] == LEDGER for one in everything)
     if gone:
         notes.append(
-            f"AWS has forgotten {gone} instances: their times are those of the job, their types and costs unknown"
+            f"AWS has forgotten {gone} of these: their times are those of the job, their types and costs unknown"
         )
     if any(one["source"] == "aws" and one["cost"] is None for one in everything):
         notes.append("The cost of an instance is unknown where its prices or its end are")

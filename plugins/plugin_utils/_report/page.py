@@ -98,7 +98,8 @@ def _table(name: str, title: str, columns: Sequence[str], rows: Sequence[Sequenc
     body = "\n".join(f'<tr role="row">{row}</tr>' for row in cells)
     return (
         f'<h2 id="{name}">{title}</h2>\n<div class="scroll" role="region" tabindex="0" aria-labelledby="{name}">\n'
-        f'<table role="table" aria-labelledby="{name}">\n<thead><tr role="row">{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>'
+        f'<table role="table" aria-labelledby="{name}">\n<thead><tr role="row">{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 
 
