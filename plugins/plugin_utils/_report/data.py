@@ -135,7 +135,7 @@ def forgotten(runs: Sequence[Row], seen: Sequence[Row]) -> list[Row]:
 def _remembered(instance_id: str, runs: Sequence[Row]) -> Row:
     last = runs[-1]
     start, end = runs[0]["started"], last["finished"]
-    length = datetime.fromisoformat(_utc(end)) - datetime.fromisoformat(_utc(start)) if end else None
+    length = datetime.fromisoformat(end) - datetime.fromisoformat(start) if end else None
     unknown = ("type", "zone", "region", "lifecycle", "state", "cost", "on_demand_cost", "curve", "on_demand_curve")
     taken = last["state"] == "interrupted"
     return {
@@ -143,8 +143,8 @@ def _remembered(instance_id: str, runs: Sequence[Row]) -> Row:
         "generation": last["generation"],
         "rank": last["rank"],
         **dict.fromkeys(unknown),
-        "start": _utc(start),
-        "end": _utc(end) if end else None,
+        "start": start,
+        "end": end,
         "seconds": length.total_seconds() if length else None,
         "free": False,
         "why": "AWS took it" if taken else "unknown",
@@ -152,11 +152,6 @@ def _remembered(instance_id: str, runs: Sequence[Row]) -> Row:
         "end_code": "",
         "source": LEDGER,
     }
-
-
-def _utc(moment: str) -> str:
-    """ISO 8601 as Python 3.10 and older read it, too."""
-    return str(moment).replace("Z", "+00:00")
 
 
 def generations(instances: Sequence[Row]) -> list[Row]:

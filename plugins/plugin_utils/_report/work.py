@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 Row = dict[str, Any]
 
-KEYS = ("instance_id", "generation", "rank", "started", "finished", "state", "exit_code", "message", "results")
 ENDED_WELL = "succeeded"
 
 
@@ -36,11 +36,31 @@ def _next(run: Mapping[str, Any], later: list[Mapping[str, Any]]) -> Mapping[str
 def _row(run: Mapping[str, Any], following: Mapping[str, Any] | None) -> Row:
     progress = run.get("progress") if isinstance(run.get("progress"), dict) else {}
     return {
-        **{key: run.get(key) for key in KEYS},
+        **{key: moment(run.get(key)) for key in ("started", "finished")},
+        **{key: _text(run.get(key)) for key in ("instance_id", "state", "message")},
+        **{key: _whole(run.get(key)) for key in ("generation", "rank", "exit_code")},
+        "results": run.get("results"),
         "progress": progress or None,
         "lost": lost(run, following),
-        "unit": (progress or {}).get("unit") or "steps",
+        "unit": _text((progress or {}).get("unit")) or "steps",
     }
+
+
+def moment(value: Any) -> str | None:
+    """A moment in UTC (ISO 8601); None for what is none, because the file may be of anybody."""
+    try:
+        at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).isoformat()
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def lost(run: Mapping[str, Any], following: Mapping[str, Any] | None) -> float | None:
@@ -62,7 +82,8 @@ def notices(ledgers: Iterable[Mapping[str, Any]]) -> list[Row]:
     """All notices, the oldest first, each once."""
     known = {
         (str(one.get("instance_id")), str(one.get("kind")), str(one.get("time"))): {
-            key: one.get(key) for key in ("instance_id", "kind", "action", "time", "seen", "job")
+            **{key: _text(one.get(key)) for key in ("instance_id", "kind", "action", "job")},
+            **{key: moment(one.get(key)) for key in ("time", "seen")},
         }
         for ledger in ledgers
         for one in ledger.get("notices") or []

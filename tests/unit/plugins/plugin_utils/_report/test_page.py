@@ -62,6 +62,21 @@ PAST = {
     "no prices": past.read(past.experiment("a", past.instance(changes=[], on_demand_price=None))),
     "no instance": past.read(past.experiment("a")),
     "hostile": past.three_generations(past.HOSTILE),
+    "a ledger of anybody": past.read(
+        past.experiment("a", past.instance()),
+        ledgers=[
+            {
+                "path": "/r/ledger.json",
+                "experiment": "a",
+                "job": "train",
+                "runs": [
+                    past.run("i-1", "x", "y", rank=["0"], generation="one", progress={"step": "z", "unit": 3}),
+                    {"instance_id": 7, "started": "2026-11-21T12:00:00", "progress": 3, "results": "none"},
+                ],
+                "notices": [{"instance_id": "i-1", "kind": 4, "time": "soon", "seen": {}}],
+            }
+        ],
+    ),
     "only a ledger": past.three_generations() | {"experiments": []},
 }
 
