@@ -1,0 +1,109 @@
+"""Figures of a report."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, work
+from tests.unit.plugins.plugin_utils._report import past
+
+
+def test_no_experiment() -> None:
+    assert data.reports(past.read(), {}, past.NOW) == []
+
+
+def test_one_generation_that_runs() -> None:
+    job = {"i-1": {"runs": [past.run("i-1", "12:05", None, state="running")], "notice": {}}}
+    (report,) = data.reports(past.read(past.experiment("digits", past.instance())), job, past.NOW)
+    assert (report["cost"], report["on_demand_cost"], report["saving"], report["saving_share"]) == (0.8, 2.0, 1.2, 0.6)
+    (one,) = report["instances"]
+    assert (one["seconds"], one["end"], one["why"], one["source"]) == (7200.0, None, "runs", "aws")
+    assert [(run["state"], run["lost"]) for run in report["runs"]] == [("running", None)]
+    assert report["sources"] == ["AWS, us-east-1", "the ledger on i-1"]
+    assert [(one["generation"], one["end"], one["runs"]) for one in report["generations"]] == [(1, None, True)]
+    json.dumps(report)
+
+
+def test_three_generations_with_interruptions() -> None:
+    (report,) = data.reports(past.three_generations(), {}, past.NOW)
+    costs = [(one["instance_id"], one["cost"], one["free"]) for one in report["instances"]]
+    # Half an hour that AWS ended costs nothing; then an hour at 0.4 and half an hour at 0.6; then half an hour at 0.4.
+    assert costs == [("i-1", 0.0, True), ("i-2", 0.7, False), ("i-3", 0.2, False)]
+    assert (report["cost"], report["on_demand_cost"]) == (0.9, 2.5)
+    assert [run["lost"] for run in report["runs"]] == [5, 0, None]
+    assert [one["zones"] for one in report["generations"]] == [["us-east-1a"], ["us-east-1b"], ["us-east-1c"]]
+    assert [one["kind"] for one in report["notices"]] == ["interruption"]
+    assert report["curve"][-1] == ["2026-11-21T14:00:00+00:00", 0.9]
+    assert [amount for _moment, amount in report["curve"]] == sorted(amount for _moment, amount in report["curve"])
+    assert "i-3 did not answer, so its ledger is not read" in report["notes"]
+
+
+def test_without_prices_costs_are_unknown_and_it_is_said() -> None:
+    nothing = past.instance(changes=[], on_demand_price=None)
+    note = "No answer about the Spot prices, so costs are not known (ec2:DescribeSpotPriceHistory: no permission)"
+    (report,) = data.reports(past.read(past.experiment("digits", nothing), notes=[note]), {}, past.NOW)
+    assert [report[key] for key in ("cost", "cost_known", "on_demand_cost", "saving", "saving_share")] == [None] * 5
+    assert report["unknown_costs"] == 1
+    assert note in report["notes"]
+
+
+def test_a_price_history_that_begins_too_late_is_not_stretched() -> None:
+    late = past.instance(changes=past.changes(("12:30", 0.4)))
+    (report,) = data.reports(past.read(past.experiment("digits", late)), {}, past.NOW)
+    assert (report["cost"], report["on_demand_cost"]) == (None, None)
+
+
+def test_an_end_that_aws_does_not_tell_is_unknown() -> None:
+    (report,) = data.reports(past.read(past.experiment("digits", past.taken())), {}, past.NOW)
+    (one,) = report["instances"]
+    assert (one["seconds"], one["cost"], one["on_demand_cost"]) == (None, None, None)
+
+
+def test_on_demand_pays_the_list_price() -> None:
+    (report,) = data.reports(
+        past.read(past.experiment("digits", past.instance(lifecycle="on-demand", changes=[]))), {}, past.NOW
+    )
+    assert (report["cost"], report["saving"]) == (2.0, 0.0)
+
+
+def test_when_all_is_closed_the_pulled_ledger_tells() -> None:
+    closed = past.three_generations()
+    closed["experiments"] = []
+    (report,) = data.reports(closed, {}, past.NOW)
+    assert [(one["instance_id"], one["source"], one["type"], one["cost"]) for one in report["instances"]] == [
+        ("i-1", "ledger", None, None),
+        ("i-2", "ledger", None, None),
+        ("i-3", "ledger", None, None),
+    ]
+    assert [one["seconds"] for one in report["instances"]] == [1380.0, 4980.0, None]
+    assert (report["cost"], report["job"], report["sources"]) == (None, "train", ["the ledger /r/digits/ledger.json"])
+
+
+def test_an_experiment_of_two_regions_is_one_report() -> None:
+    west = past.instance(instance_id="i-9", zone="us-west-2a", region="us-west-2")
+    there = past.experiment("digits", west) | {"region": "us-west-2"}
+    (report,) = data.reports(past.read(past.experiment("digits", past.instance()), there), {}, past.NOW)
+    assert report["regions"] == ["us-east-1", "us-west-2"]
+    assert [one["zones"] for one in report["generations"]] == [["us-east-1a", "us-west-2a"]]
+
+
+@pytest.mark.parametrize(
+    ("values", "following", "lost"),
+    [
+        ({"progress": {"step": 9}}, {"progress": {"start": 7}}, 2),
+        ({"progress": {"step": 9}}, None, None),
+        ({"progress": {"step": "nine"}}, {"progress": {"start": 7}}, None),
+        ({}, {"progress": {"start": 7}}, None),
+        ({"state": "succeeded"}, None, 0),
+    ],
+)
+def test_lost_steps_are_never_invented(values: dict, following: dict | None, lost: int | None) -> None:
+    assert work.lost(values, following) == lost
+
+
+def test_another_job_does_not_go_on_with_the_work() -> None:
+    first = past.run("i-1", "12:00", "12:10", progress={"step": 9})
+    other = past.run("i-1", "12:20", None, spec_sha256="bb", progress={"start": 0, "step": 1})
+    assert [run["lost"] for run in work.runs([{"runs": [first, other]}])] == [None, None]
