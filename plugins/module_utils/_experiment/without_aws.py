@@ -8,12 +8,15 @@ PRIVATE to the collection.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._code.repository import parse
 
 Profile = Mapping[str, Any]
+# Source: Amazon ECR user guide, "Private registry authentication".
+ECR = re.compile(r"[0-9]{12}\.dkr\.ecr(-fips)?\.")
 
 
 def problems(profile: Profile) -> list[str]:
@@ -29,6 +32,12 @@ def problems(profile: Profile) -> list[str]:
         found.append(
             "code.repository: CodeCommit opens by the role of an instance, and machines that are there have none; use a"
             " repository with a deploy key or a token, or a channel with direction: out"
+        )
+    job = profile["job"] or {}
+    if ECR.match(job.get("image") or "") and not job.get("registry_username"):
+        found.append(
+            "job.image: Amazon ECR opens by the role of an instance, and machines that are there have none; give"
+            " job.registry_username AWS and job.registry_password, or use another registry"
         )
     return found
 

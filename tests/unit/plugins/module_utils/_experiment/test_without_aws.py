@@ -70,6 +70,14 @@ def test_what_needs_the_role_of_an_instance_is_a_problem(more: str, key: str) ->
     assert problem.startswith(f"{key}: ") and "channel with direction" in problem
 
 
+def test_ecr_needs_a_login_where_there_is_no_role() -> None:
+    job = {"image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/train:1", "command": "true"}
+    (problem,) = told(yaml.safe_dump({"job": job, **ROLE}))["problems"]
+    assert problem.startswith("job.image: Amazon ECR")
+    login = {"registry_username": "AWS", "registry_password": "once"}
+    assert told(yaml.safe_dump({"job": {**job, **login}, **ROLE}))["problems"] == []
+
+
 def test_the_playbook_hides_what_may_be_secret() -> None:
     plays: list[dict[str, Any]] = yaml.safe_load(
         (Path(__file__).resolve().parents[5] / "playbooks/provision.yml").read_text()
