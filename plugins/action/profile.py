@@ -39,6 +39,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "dirs": {"type": "list", "elements": "path", "default": [], "aliases": ["profiles_dir"]},
     "experiment": {"type": "str", "default": ""},
     "resolve_caller": {"type": "bool", "default": False},
+    "hosts_only": {"type": "bool", "default": False},
     "job": {"type": "dict", "default": {}},
     "job_params": {"type": "raw"},
 }
@@ -70,10 +71,11 @@ class ActionModule(ActionBase):
         # What was typed is asked for before Ansible's reading of it, which ends at the first blank.
         typed = typed_command([str(one) for one in context.CLIARGS.get("extra_vars") or ()], parse_kv)
         extra, wrong = with_job(load_extra_vars(self._loader), args["job"], args["job_params"], typed)
+        region = any_region if args["hosts_only"] else aws_region
         request = Request(
             args["name"],
             search_dirs(dirs, cwd, variables.get("playbook_dir", ""), str(BUILTIN)),
-            Setting("", args["experiment"], aws_region, cwd, os.path.expanduser("~")),
+            Setting("", args["experiment"], region, cwd, os.path.expanduser("~")),
             extra,
             self._renderer(variables),
         )
@@ -159,6 +161,11 @@ def aws_region() -> str:
         raise ProfileError(
             [Problem("AWS configuration", "region", f"{error}", "repair it, or set AWS_REGION")]
         ) from error
+
+
+def any_region() -> str:
+    """A region where none is needed, because nothing is asked of AWS."""
+    return os.environ.get("AWS_REGION") or "us-east-1"
 
 
 def _ask() -> str:

@@ -43,6 +43,11 @@ options:
         is V(auto) and the environment variable E(EXPERIMENTS_SPOT_SSH_CIDR) is not set.
     type: bool
     default: false
+  hosts_only:
+    description:
+      - Whether the profile is for machines that are there already, so that no region must be named.
+    type: bool
+    default: false
   job:
     description:
       - Keys of the section C(job) that are taken as if they were typed as C(-e job.KEY). Those that are null are left

@@ -26,7 +26,7 @@ PAGES = sorted(
 )
 # Files that show a command to people: pages, messages, and comments at the top of playbooks and profiles.
 TELLING = [*PAGES, *(path for top in ("playbooks", "roles", "profiles") for path in sorted((ROOT / top).rglob("*.*")))]
-FLAGS = {"--check", "--diff", "-v", "-vv", "-vvv"}
+FLAGS = {"--check", "--diff", "-v", "-vv", "-vvv", "--ask-vault-pass"}
 # What the playbooks and roles read of `-e` is what occurs in them.
 READ = "\n".join(
     path.read_text()
@@ -64,7 +64,8 @@ def extra(words: list[str]) -> dict[str, object]:
     values: dict[str, object] = {}
     for option, value in zip(words, words[1:]):
         if option == "-e":
-            values.update(json.loads(value) if value.startswith("{") else [value.split("=", 1)])
+            given = json.loads(value) if value.startswith("{") else [value.split("=", 1)]
+            values.update([] if value.startswith("@") else given)  # a file of variables
     return values
 
 
@@ -76,10 +77,12 @@ def test_commands_are_found() -> None:
 @pytest.mark.parametrize(("where", "command"), COMMANDS)
 def test_command_can_be_typed(where: str, command: list[str]) -> None:
     playbook, *words = command
-    assert (ROOT / playbook).is_file() and playbook.endswith(".yml"), f"{where}: there is no playbook {playbook}"
+    namespace, _dot, verb = playbook.rpartition(".")
+    file = ROOT / (f"playbooks/{verb}.yml" if namespace == "experiments.spot" else playbook)
+    assert file.is_file() and file.suffix == ".yml", f"{where}: there is no playbook {playbook}"
     given = [word for word in words if word.startswith("-")]
-    assert set(given) <= {"-e", *FLAGS}, where
-    assert len(words) == len(given) + given.count("-e"), f"{where}: {words}"
+    assert set(given) <= {"-e", "-i", *FLAGS}, where
+    assert len(words) == len(given) + given.count("-e") + given.count("-i"), f"{where}: {words}"
 
 
 @pytest.mark.parametrize(("where", "command"), COMMANDS)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.experiments.spot.plugins.inventory.auto import ROOT, finds_its_hosts
+from ansible_collections.experiments.spot.plugins.inventory.auto import ROOT, finds_its_hosts, stays_unread
 
 # An inventory plugin of ansible-core that needs no network; what it tells shows that it was asked.
 ASKED = "plugin: ansible.builtin.generator\nhosts:\n  name: '{{ name }}'\n  parents: []\nlayers:\n  name: [seen]\n"
@@ -54,3 +54,37 @@ def test_ansible_inventory_and_other_playbooks_see_the_hosts(tmp_path: Path) -> 
     assert "seen" in run(tmp_path, "ansible-playbook", "own.yml", "--list-hosts")
     assert "seen" not in run(tmp_path, "ansible-playbook", str(ROOT / "status.yml"), "--list-hosts")
     assert "seen" not in run(tmp_path, "ansible-playbook", "experiments.spot.status", "--list-hosts")
+
+
+STATIC = {
+    "hosts.yml": "all: {hosts: {seen: {ansible_host: '{{ 1 + 1 }}'}}}\n",
+    "hosts.ini": "[gpu]\nseen ansible_host='{{ 1 + 1 }}'\n",
+    "hosts": "seen ansible_host='{{ 1 + 1 }}'\n",
+}
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_static_files_are_read_with_their_templates(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(STATIC[name])
+    shown = run(tmp_path, "ansible", "-i", name, "all", "-m", "ansible.builtin.debug", "-a", "var=ansible_host")
+    assert "seen | SUCCESS" in shown and "ansible_host: 2" in shown, shown
+
+
+def test_provision_reads_what_it_is_given_and_not_the_instances_of_experiments(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text(ASKED)
+    (tmp_path / "hosts.ini").write_text("seen\n")
+    for playbook in (str(ROOT / "provision.yml"), "experiments.spot.provision"):
+        assert "seen" in run(tmp_path, "ansible-playbook", playbook, "--list-hosts", "-i", "hosts.ini")
+        assert stays_unread(str(ROOT / "inventory/spot.aws_ec2.yml"), [playbook])
+    assert "seen" not in run(tmp_path, "ansible-playbook", str(ROOT / "status.yml"), "--list-hosts", "-i", "hosts.ini")
+
+
+def test_a_mistake_in_a_file_is_told_once_and_a_program_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("[gpu]\nseen\n")
+    text = run(tmp_path, "ansible-inventory", "--list")
+    assert "Traceback" not in text and text.count("Unable to parse") == 1, text
+    program = tmp_path / "hosts"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    run(tmp_path, "ansible-inventory", "--list", "-i", str(program))
+    assert not (tmp_path / "ran").exists()
