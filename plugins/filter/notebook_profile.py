@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
-  - Reads a notebook of the controller and says the name of its experiment; with the profile that it is to extend, also its own.
+  - Reads a notebook of the controller and says the name of its experiment; with the profile to extend, also its own.
   - All mistakes are one text, in C(problem).
 options:
   _input:
@@ -63,6 +63,7 @@ def notebook_profile(
     path: str,
     base: str,
     job_params: Any = "",
+    *,
     found: Mapping[str, Any] | None = None,
     runner: str = "",
     install: bool = False,

@@ -95,7 +95,7 @@ def _words(job_params: Any) -> tuple[str, ...]:
 
 
 def experiment_of(notebook: Notebook, base: str) -> str:
-    """The name of its experiment: the same notebook, profile and parameters are the same experiment, which so is gone on with."""
+    """The name of its experiment: the same notebook, profile and parameters are the same one, to go on with."""
     slug = re.sub(r"[^a-z0-9]+", "-", notebook.name.lower()).strip("-")[:24].strip("-") or "notebook"
     text = "\0".join([notebook.path, base, *notebook.parameters])
     return f"{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -1,9 +1,10 @@
 # Copyright: (c) 2026, the experiments.spot authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
-"""Runs a notebook in the image of a job: run.py INPUT OUTPUT [ARGUMENTS of papermill]. Ends with papermill's status, 143 after SIGTERM.
+"""Runs a notebook in the image of a job: run.py INPUT OUTPUT [ARGUMENTS of papermill].
 
-It needs Python 3.9 and papermill; with NOTEBOOK_INSTALL=true it gets papermill itself.
+Ends with papermill's status, 143 after SIGTERM, 3 without papermill. It needs Python 3.9 and
+papermill; with NOTEBOOK_INSTALL=true it gets papermill itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from typing import Any, List
+from typing import Any
 
 PACKAGES = ["papermill==2.7.0", "ipykernel", "nbconvert"]
 GRACE = 10.0  # seconds that papermill gets after SIGTERM
@@ -50,7 +51,7 @@ def say(text: str) -> None:
     print(f"notebook: {text}", flush=True)
 
 
-def execute(words: List[str]) -> int:
+def execute(words: list[str]) -> int:
     """Run papermill, which saves after each cell; SIGTERM goes on to it. Its status, 143 after SIGTERM."""
     process = subprocess.Popen(words, start_new_session=True)
     told = []
@@ -76,7 +77,7 @@ def html(there: str, output: str) -> None:
         say("no HTML was made; the image may have no nbconvert. The output notebook is complete without it.")
 
 
-def main(arguments: List[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Run the notebook; the status of the job."""
     source, output, more = arguments[0], arguments[1], arguments[2:]
     there = python()
@@ -88,7 +89,13 @@ def main(arguments: List[str]) -> int:
     flags = ["--no-progress-bar", "--log-output", "--cwd", folder]
     status = execute([there, "-m", "papermill", source, output, *flags, *more])
     html(there, output)
-    say("done" if status == 0 else "ended early" if status == 143 else "failed; the output notebook has the cells that were run")
+    say(
+        "done"
+        if status == 0
+        else "ended early"
+        if status == 143
+        else "failed; the output notebook has the cells that were run"
+    )
     return status
 
 
