@@ -14,7 +14,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = f"{tempfile.gettempdir()}/somewhere"  # results can be written to it, whoever runs the test
-BUILTIN = ["cpu", "datasync", "default", "g5", "g6", "gateway", "lab", "p2"]
+BUILTIN = ["cpu", "datasync", "default", "g5", "g6", "gateway", "lab", "notebook", "p2"]
 
 
 def fill(text: str, variables: Any) -> str:
@@ -48,7 +48,7 @@ def test_each_is_for_beginners(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in BUILTIN if name != "default"])
 def test_volumes_of_built_in_profiles_are_not_mixed_up(name: str) -> None:
     assert [volume["name"] for volume in read(name)["volumes"]] == (
-        [] if name in ("datasync", "gateway") else [f"{name}-data"]
+        [] if name in ("datasync", "gateway", "notebook") else [f"{name}-data"]
     )
 
 

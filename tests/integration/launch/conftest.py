@@ -160,7 +160,7 @@ class User:
         return [call["action"] for call in self.control("calls?mutating=true")]
 
 
-def until(what: Callable[[], T], seconds: float = 90) -> T:
+def until(what: Callable[[], T], seconds: float = 180) -> T:
     """The first answer that is something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -382,7 +382,7 @@ def test_root_playbooks_are_shims() -> None:
     playbooks = list((ROOT / "playbooks").glob("*.yml"))
     text = "".join(path.read_text() for path in playbooks)
     parts = {path.name for path in playbooks if f"import_playbook: {path.name}" in text or f"'{path.stem}'" in text}
-    parts.discard("launch.yml")  # a verb, and what mover.yml does with a profile that it has written
+    parts.discard("launch.yml")  # a verb, and what mover.yml and notebook.yml do with a profile that they have written
     assert parts == {
         "generation.yml",
         "results.yml",
