@@ -3,9 +3,11 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv/bin
 export PATH := $(CURDIR)/$(VENV):$(PATH)
+# Images of containers often set it; each command would then compile boto3 and Ansible anew, a second of processor time.
+unexport PYTHONDONTWRITEBYTECODE
 export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 
-.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench docs clean
+.PHONY: help setup setup-test demo lab lab-down check test unit lint sanity molecule integration build bench matrix docs docs-site clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -54,10 +56,17 @@ build: setup-test  ## The collection's tarball, read by galaxy-importer, install
 bench: setup  ## Ratios side by side; numbers go to bench/results/
 	@$(VENV)/python -m bench
 
-docs: setup-test  ## What docs/ holds of the sources anew: profile.md, reference.md, policies
+matrix: setup  ## Unit tests with the oldest and the newest versions that are supported
+	@scripts/matrix
+
+docs: setup-test  ## What docs/ holds of the sources anew (profile.md, reference.md, policies), then the site
 	@PYTHONPATH=collections $(VENV)/python -m ansible_collections.experiments.spot.plugins.plugin_utils._profile.docs docs/profile.md
 	@$(VENV)/python scripts/reference.py
 	@$(VENV)/python scripts/permissions.py
+	@$(VENV)/python scripts/docs_site.py
+
+docs-site: setup-test  ## Only the site: the documentation in build/site, all links checked
+	@$(VENV)/python scripts/docs_site.py
 
 clean:  ## Remove what was built here
 	rm -rf .venv .ansible .cache .hypothesis build results .pytest_cache .mypy_cache .ruff_cache

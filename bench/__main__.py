@@ -1,6 +1,8 @@
 """`make bench`: measures on the lab, prints tables, keeps the raw numbers in bench/results/.
 
-`python -m bench overhead`, `recovery` and `channels` do one part; see `python -m bench recovery --help`.
+`python -m bench overhead`, `recovery`, `channels`, `job` and `notebook` do one part; see
+`python -m bench recovery --help`.
+`python -m bench channels --huge` takes large amounts instead.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import time
 from datetime import date
 from typing import Any
 
-from bench import channels, overhead, recovery
+from bench import channels, huge, job, notebook, overhead, recovery
 from bench.user import ROOT, User, user
 
 PAIRS = 3
@@ -91,11 +93,17 @@ def provisioning() -> int:
 
 
 def main(argv: list[str]) -> int:
-    """One half or both."""
-    halves = {"overhead": provisioning, "recovery": lambda: recovery.main(argv[1:]), "channels": channels.main}
-    if argv and argv[0] not in halves:
-        raise SystemExit(f"there are {' and '.join(halves)}, not {argv[0]}")
-    return max(halves[name]() for name in (argv[:1] or halves))
+    """One part or all."""
+    parts = {
+        "overhead": provisioning,
+        "recovery": lambda: recovery.main(argv[1:]),
+        "channels": huge.main if argv[1:] == ["--huge"] else channels.main,
+        "job": job.main,
+        "notebook": notebook.main,
+    }
+    if argv and argv[0] not in parts:
+        raise SystemExit(f"there are {', '.join(parts)}, not {argv[0]}")
+    return max(parts[name]() for name in (argv[:1] or parts))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ Counts = dict[str, int]
 MACHINES: dict[str, Any] = {"channels": [], "volumes": [], "job": None, "runtime": {"docker": False}}
 # AWS has no call for the consoles of many instances, and host keys are read there: one a machine at least.
 CONSOLE = "GetConsoleOutput"
+# The stage that looks until the machines have started, and what it asks.
+LOOKS = ("hosts", "DescribeInstances")
 INVENTORY = "inventory"  # is read before the first play
 WATCHED_S = 120.0
 # Calls of one look at AWS are closer together than this, two looks are further apart.
@@ -61,6 +63,12 @@ def growing(launches: Mapping[int, Counts]) -> list[str]:
     """Actions that the largest launch needs more often than the smallest; their number is not constant in N."""
     small, large = launches[min(launches)], launches[max(launches)]
     return sorted(action for action in large if large[action] > small.get(action, 0))
+
+
+def polls(stages: Mapping[str, Counts]) -> int:
+    """Looks after the first while machines start."""
+    stage, action = LOOKS
+    return max(0, stages.get(stage, {}).get(action, 0) - 1)
 
 
 def launch(user: User, count_: int, name: str, *more: str, changes: Mapping[str, Any] = MACHINES) -> dict[str, Any]:

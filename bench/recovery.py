@@ -7,16 +7,19 @@ answers. What recovery adds to that is ours.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bench import calls, overhead, timeline
@@ -73,8 +76,16 @@ def bare_machines(one: User, rounds: int) -> list[float]:
 
 
 def bare_machine(one: User, ec2: Any, model: dict[str, Any]) -> float:
-    """One machine of the type, image and network of a model; it is gone afterwards."""
+    """Seconds until a machine answers that is like a model; it is gone afterwards."""
     started = time.monotonic()
+    with machine_like(one, ec2, model, "bare") as ssh:
+        until(lambda: subprocess.run([*ssh, "true"], capture_output=True, check=False).returncode == 0, 0.1)
+        return round(time.monotonic() - started, 3)
+
+
+@contextlib.contextmanager
+def machine_like(one: User, ec2: Any, model: dict[str, Any], experiment: str) -> Iterator[list[str]]:
+    """A machine of the type, image, network and key of one of an experiment: how ssh is told to reach it."""
     found = ec2.run_instances(
         ImageId=model["ImageId"], InstanceType=model["InstanceType"], SubnetId=model["SubnetId"],
         KeyName=model["KeyName"], SecurityGroupIds=[group["GroupId"] for group in model["SecurityGroups"]],
@@ -82,15 +93,12 @@ def bare_machine(one: User, ec2: Any, model: dict[str, Any]) -> float:
     )  # fmt: skip
     name = found["Instances"][0]["InstanceId"]
     address = until(lambda: describe(ec2, name).get("PublicIpAddress"))
-    options = ["BatchMode=yes", "ConnectTimeout=1", "StrictHostKeyChecking=accept-new"]
-    options += [f"UserKnownHostsFile={one.folder}/{name}", "LogLevel=ERROR"]
-    ssh = ["ssh", "-i", f"{one.folder}/.ssh/experiments.spot/bare", *(word for o in options for word in ("-o", o))]
-    ssh.append(f"admin@{address}")
-    until(lambda: subprocess.run([*ssh, "true"], capture_output=True, check=False).returncode == 0, 0.1)
-    seconds = time.monotonic() - started
+    options = ["BatchMode=yes", "ConnectTimeout=1", "StrictHostKeyChecking=accept-new", "LogLevel=ERROR"]
+    options += [f"UserKnownHostsFile={one.folder}/{name}"]
+    key = f"{one.folder}/.ssh/experiments.spot/{experiment}"
+    yield ["ssh", "-i", key, *(word for option in options for word in ("-o", option)), f"admin@{address}"]
     ec2.terminate_instances(InstanceIds=[name])
     ec2.get_waiter("instance_terminated").wait(InstanceIds=[name], WaiterConfig={"Delay": 1})
-    return round(seconds, 3)
 
 
 def describe(ec2: Any, instance: str) -> dict[str, Any]:
@@ -236,10 +244,16 @@ def recovery_figures(raw: dict[str, Any]) -> dict[str, float]:
 
 
 def call_figures(raw: dict[str, Any]) -> dict[str, float]:
-    """The launches without the consoles, these by instance, and by how much the largest is more than the smallest."""
-    consoles = {int(number): one["by_action"].get(calls.CONSOLE, 0) for number, one in raw["machines"].items()}
-    totals = {number: raw["machines"][str(number)]["total"] - times for number, times in consoles.items()}
+    """The launches without consoles and polls, these apart, and by how much the largest is more than the smallest.
+
+    A poll is one call whatever the number of instances; how many there are depends on how long machines take to start.
+    """
+    sizes = {int(number): one for number, one in raw["machines"].items()}
+    consoles = {number: one["by_action"].get(calls.CONSOLE, 0) for number, one in sizes.items()}
+    polls = {number: calls.polls(one["by_stage"]) for number, one in sizes.items()}
+    totals = {number: one["total"] - consoles[number] - polls[number] for number, one in sizes.items()}
     figures = {f"launch_calls_{number}": float(total) for number, total in totals.items()}
+    figures |= {f"launch_polls_{number}": float(times) for number, times in polls.items()}
     figures |= {f"launch_consoles_each_{number}": times / number for number, times in consoles.items()}
     others = {"first_launch_calls": "first", "full_launch_calls": "with_volume_and_job"}
     figures |= {name: float(raw[part]["total"]) for name, part in others.items() if part in raw}
@@ -323,12 +337,24 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in text.split(","))
 
 
+def start_of_ansible() -> float:
+    """Seconds of ``ansible-playbook --version``, the best of three: how fast this machine is, whatever we do."""
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "--version"]
+    taken = []
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        taken.append(time.monotonic() - started)
+    return round(min(taken), 3)
+
+
 def main(argv: Sequence[str] = ()) -> int:
     """Measures, prints, keeps; exit status 1 when a limit is passed. A part that is not asked for keeps its numbers."""
     options = arguments(argv)
     target = ROOT / f"bench/results/{date.today().isoformat()}-recovery.json"
     raw: dict[str, Any] = json.loads(target.read_text()) if options.parts and target.exists() else {}
-    raw |= {"date": date.today().isoformat(), "machine": {"cores": os.cpu_count(), "system": platform.platform()}}
+    machine = {"cores": os.cpu_count(), "system": platform.platform(), "ansible_version_s": start_of_ansible()}
+    raw |= {"date": date.today().isoformat(), "machine": machine}
     with user(LAB) as plain:
         # The heading of a task is printed when it begins, and not when something is to be said about it.
         one = replace(plain, env={**plain.env, "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true"})

@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPResponse
 from pathlib import Path
@@ -25,12 +26,14 @@ from typing import IO, Any
 
 from lab import engine
 from lab.engine import EngineError, Say
-from lab.image import job
+from lab.image import job, notebook
 
 NAME, TAG = "experiments/digits", "1"
 HOST = "registry.lab"  # what the machines call the gateway
 PORT = 5000
 JOB_IMAGE = f"{HOST}:{PORT}/{NAME}:{TAG}"
+NOTEBOOK_NAME = "experiments/notebook"
+NOTEBOOK_IMAGE = f"{HOST}:{PORT}/{NOTEBOOK_NAME}:{TAG}"
 START_TIMEOUT = 20.0  # seconds
 STOP_TIMEOUT = 5.0  # seconds
 
@@ -185,17 +188,50 @@ def ensure_job_image(registry: Registry, say: Say = print) -> None:
     Raises:
         EngineError: The image cannot be built; has what pip or mmdebstrap said.
     """
-    version = job.recipe()
-    if pushed_recipe(registry, NAME, TAG) == version:
+
+    def build(directory: Path) -> list[job.Layer]:
+        return [job.build(directory)]
+
+    _ensure(registry, NAME, job.recipe(), build, say)
+
+
+def ensure_notebook_image(registry: Registry, say: Say = print) -> None:
+    """Sees to it that the registry has the job image with Jupyter upon it, of today's recipe, as `NOTEBOOK_IMAGE`.
+
+    Args:
+        registry: Started.
+        say: Gets one line per step.
+
+    Raises:
+        EngineError: One of the two cannot be built; has what pip or mmdebstrap said.
+    """
+    ensure_job_image(registry, say)
+
+    def build(directory: Path) -> list[job.Layer]:
+        return [*pushed_layers(registry, NAME, TAG), notebook.build(directory)]
+
+    _ensure(registry, NOTEBOOK_NAME, notebook.recipe(), build, say)
+
+
+def _ensure(registry: Registry, name: str, version: str, build: Callable[[Path], list[job.Layer]], say: Say) -> None:
+    if pushed_recipe(registry, name, TAG) == version:
         return
     with engine.locked("job-image", say):
-        if pushed_recipe(registry, NAME, TAG) == version:
+        if pushed_recipe(registry, name, TAG) == version:
             return
         with (
-            engine.heartbeat(f"Building the job image {JOB_IMAGE} (once, about half a minute)", say),
+            engine.heartbeat(f"Building the job image {HOST}:{PORT}/{name}:{TAG} (once, about half a minute)", say),
             tempfile.TemporaryDirectory(prefix=".job-", dir=engine.cache_dir()) as directory,
         ):
-            push(registry, NAME, TAG, job.build(Path(directory)), version)
+            push(registry, name, TAG, build(Path(directory)), version)
+
+
+def pushed_layers(registry: Registry, name: str, tag: str) -> list[job.Layer]:
+    """The layers of an image that the registry has."""
+    manifest = _get(f"{registry.url}/v2/{name}/manifests/{tag}", job.MANIFEST)
+    config = _get(f"{registry.url}/v2/{name}/blobs/{manifest['config']['digest']}", job.CONFIG)
+    both = zip(manifest["layers"], config["rootfs"]["diff_ids"], strict=True)
+    return [job.Layer(None, layer["digest"], layer["size"], diff_id) for layer, diff_id in both]
 
 
 def pushed_recipe(registry: Registry, name: str, tag: str) -> str | None:
@@ -213,18 +249,29 @@ def pushed_recipe(registry: Registry, name: str, tag: str) -> str | None:
     return (config.get("config") or {}).get("Labels", {}).get(job.LABEL)
 
 
-def push(registry: Registry, name: str, tag: str, layer: job.Layer, version: str) -> None:
-    """Uploads the blobs of an image, then the manifest that makes it visible."""
+def push(registry: Registry, name: str, tag: str, layers: Sequence[job.Layer], version: str) -> None:
+    """Uploads the blobs of an image (links those that the job image has), then the manifest that makes it visible."""
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    config = job.encode(job.config(layer, version, job.go_architecture(platform.machine()), created))
-    manifest = job.manifest(layer, config)
-    with open(layer.path, "rb") as file:
-        _upload(registry, name, layer.digest, file, layer.size)
+    config = job.encode(job.config(layers, version, job.go_architecture(platform.machine()), created))
+    manifest = job.manifest(layers, config)
+    for layer in layers:
+        if layer.path is None:
+            _link(registry, name, layer.digest)
+        else:
+            with open(layer.path, "rb") as file:
+                _upload(registry, name, layer.digest, file, layer.size)
     _upload(registry, name, manifest["config"]["digest"], config, len(config))
     data = job.encode(manifest)
     headers = {"Content-Type": job.MANIFEST}
     with _open(f"{registry.url}/v2/{name}/manifests/{tag}", method="PUT", data=data, headers=headers):
         pass
+
+
+def _link(registry: Registry, name: str, digest: str) -> None:
+    words = urllib.parse.urlencode({"mount": digest, "from": NAME})
+    with _open(f"{registry.url}/v2/{name}/blobs/uploads/?{words}", method="POST", data=b"") as answer:
+        if answer.status != 201:
+            raise EngineError(f"The registry does not give {name} the layer {digest} of {NAME}")
 
 
 def _upload(registry: Registry, name: str, digest: str, data: bytes | IO[bytes], size: int) -> None:

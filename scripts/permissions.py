@@ -3,7 +3,7 @@
 
 The controller's policy holds the calls that the sources make: those that functions declare (`@calls`), methods of the
 SDK by their names, and those of the modules of other collections that roles and playbooks use. scripts/permissions.yml
-says on what and why. The role of the instances is that of the stack's template, which says why itself.
+says on what and why. The roles of instances and schedule are those of the stack's template, which says why itself.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import ast
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ SERVICES = {
     "pricing": "pricing",
     "s3": "s3",
     "servicequotas": "service-quotas",
+    "sns": "sns",
     "sqs": "sqs",
     "ssm": "ssm",
     "sts": "sts",
@@ -165,9 +166,15 @@ def policy() -> str:
     return '{"Version": "2012-10-17", "Statement": [\n ' + ",\n ".join(lines) + "\n]}\n"
 
 
-def template_statements() -> Iterator[tuple[Statement, str]]:
-    """Each statement of the role of the instances, and what it is for."""
-    for resource in yaml.safe_load(STACK.read_text())["Resources"].values():
+# Of the template: who has a role and its policies.
+INSTANCES = ("Role", "CodePolicy")
+SCHEDULE = ("Remover",)
+
+
+def template_statements(names: Iterable[str]) -> Iterator[tuple[Statement, str]]:
+    """Each statement of roles and policies of the template, and what it is for."""
+    resources = yaml.safe_load(STACK.read_text())["Resources"]
+    for resource in (resources[name] for name in names):
         reasons = resource.get("Metadata", {}).get("Reasons", {})
         properties = resource["Properties"]
         documents = [one["PolicyDocument"] for one in properties.get("Policies", [])]
@@ -177,6 +184,7 @@ def template_statements() -> Iterator[tuple[Statement, str]]:
 
 
 NAMES = {"AWS::Partition": "aws", "AWS::Region": "REGION", "AWS::AccountId": "ACCOUNT", "Name": "BUCKET"}
+NAMES |= {"AWS::StackName": "STACK"}
 
 
 def plain(value: Any) -> str:
@@ -185,6 +193,8 @@ def plain(value: Any) -> str:
         ((function, inside),) = value.items()
         if function == "Fn::GetAtt":
             return f"{inside[0]} of the stack"
+        if inside == "AWS::StackId":
+            return "The stack"
         value = inside[0] if isinstance(inside, list) else inside
     text = re.sub(r"\$\{([\w:]+)\}", lambda found: NAMES.get(found[1], found[1].upper()), str(value))
     return text.removeprefix("arn:aws:")
@@ -202,11 +212,11 @@ def table(rows: Iterable[str]) -> str:
     return "\n".join(["| statement | may | on | only if | what for |", "|---|---|---|---|---|", *rows])
 
 
-def instance_table() -> str:
-    """What the instances may do."""
+def template_table(names: Iterable[str]) -> str:
+    """What roles and policies of the template allow."""
     return table(
         _row(statement["Sid"], statement, [plain(statement["Resource"])], why)
-        for statement, why in template_statements()
+        for statement, why in template_statements(names)
     )
 
 
@@ -218,14 +228,17 @@ def controller_table() -> str:
     return table(_row(one["Sid"], one, where, reasons[one["Sid"]]) for one, where in zip(made, places, strict=True))
 
 
-TABLES = {"docs/infrastructure.md": instance_table, "docs/security.md": controller_table}
+TABLES: dict[str, list[Callable[[], str]]] = {
+    "docs/infrastructure.md": [partial(template_table, INSTANCES), partial(template_table, SCHEDULE)],
+    "docs/security.md": [controller_table],
+}
 MARKED = re.compile(r"(<!-- made by scripts/permissions\.py -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def page(name: str) -> str:
-    """A page of docs/ with its table as the sources have it."""
-    text = TABLES[name]()
-    return MARKED.sub(lambda found: f"{found[1]}{text}\n{found[2]}", (ROOT / name).read_text())
+    """A page of docs/ with its tables as the sources have them."""
+    tables = iter(TABLES[name])
+    return MARKED.sub(lambda found: f"{found[1]}{next(tables)()}\n{found[2]}", (ROOT / name).read_text())
 
 
 if __name__ == "__main__":

@@ -154,7 +154,9 @@ class App:
             return calls.send(start, 200, access.simulation(self.world, call), "text/xml;charset=UTF-8", [])
         act = services.ACTIONS.get(call.target)
         if call.service == "cloudformation":
-            _stacks()
+            _stacks(self.world)
+        if "lab.aws.stacks" in sys.modules:
+            sys.modules["lab.aws.stacks"].run_schedules(self.world)
         if act is None:
             application = self.moto.get_application(environ)
             return application(environ, start)
@@ -206,10 +208,9 @@ def _empty(world: World) -> None:
     world.placements.clear()
 
 
-def _stacks() -> None:
+def _stacks(world: World) -> None:
     """CloudFormation brings all services of moto along, which takes a second: only for those who ask for it."""
-    if "lab.aws.stacks" not in sys.modules:
-        importlib.import_module("lab.aws.stacks").install()
+    importlib.import_module("lab.aws.stacks").install(world)
 
 
 def _http(fault: Fault) -> int:

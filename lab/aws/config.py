@@ -22,7 +22,7 @@ NEW_ACCOUNT_VCPUS = {"Standard": 5, "G and VT": 0, "P": 0}
 
 @dataclass(frozen=True)
 class ImageDef:
-    """A public image. All of them boot the same machine; what differs is what the API says about them."""
+    """A public image. All of them boot the same machine; what differs is what the API says, and whether docker runs."""
 
     name: str
     owner_id: str
@@ -36,6 +36,7 @@ class ImageDef:
     created: str = "2026-11-10T06:22:05.000Z"
     imds_support: str = ""
     boot_mode: str = "uefi-preferred"
+    docker: bool = True
 
     def image_id(self, region: str) -> str:
         """The same id in every lab: derived from the name. The copies of an image in other regions have other ids."""
@@ -86,8 +87,19 @@ def _debian(arch: str) -> ImageDef:
     )
 
 
+# Without docker, as Debian's images are: the engine is a third of what a boot costs the host.
+DAILY = ImageDef(
+    name="debian-12-amd64-daily-20261126-2310",
+    description="Debian 12 (daily build 20261126-2310)",
+    owner_id="903794441882",
+    owner_alias="amazon",
+    ssm_parameters=("/aws/service/debian/daily/bookworm/latest/amd64",),
+    docker=False,
+)
+
 # Sources: EC2 User Guide and the distributors' pages on public SSM parameters.
 IMAGES = (
+    DAILY,
     _debian("amd64"),
     _debian("arm64"),
     _ubuntu("24.04", "noble", "amd64", "3"),

@@ -45,9 +45,9 @@ ENVIRONMENT = [
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer on disk: gzip file, digest of that file, its size in bytes, digest of the tar inside."""
+    """A layer: gzip file (None: the registry has it), digest of that file, its size in bytes, digest of its tar."""
 
-    path: Path
+    path: Path | None
     digest: str
     size: int
     diff_id: str
@@ -78,26 +78,26 @@ def recipe() -> str:
     return image.recipe_hash(files, words)
 
 
-def config(layer: Layer, version: str, architecture: str, created: str) -> dict[str, Any]:
+def config(layers: Sequence[Layer], version: str, architecture: str, created: str) -> dict[str, Any]:
     """The image's configuration; `created` is a time in RFC 3339."""
     return {
         "architecture": architecture,
         "os": "linux",
         "created": created,
         "config": {"Env": ENVIRONMENT, "Cmd": ["python3"], "Labels": {LABEL: version}},
-        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
-        "history": [{"created_by": "mmdebstrap and pip"}],
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        "history": [{"created_by": "mmdebstrap and pip"} for _layer in layers],
     }
 
 
-def manifest(layer: Layer, config_data: bytes) -> dict[str, Any]:
+def manifest(layers: Sequence[Layer], config_data: bytes) -> dict[str, Any]:
     """The image's manifest. Source: Image Manifest V 2, Schema 2."""
     digest = "sha256:" + hashlib.sha256(config_data).hexdigest()
     return {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": {"mediaType": CONFIG, "size": len(config_data), "digest": digest},
-        "layers": [{"mediaType": LAYER, "size": layer.size, "digest": layer.digest}],
+        "layers": [{"mediaType": LAYER, "size": layer.size, "digest": layer.digest} for layer in layers],
     }
 
 
@@ -123,19 +123,29 @@ def build(directory: Path) -> Layer:
             *(f"--aptopt={option}" for option in image.host_apt_options()),
             *(f"--extract-hook={hook}", image.SUITE, "-", *image.host_sources()),
         ]
-        return _compress(argv, directory / "job-layer.tar.gz", directory / "job-build.log")
+        return compress(argv, directory / "job-layer.tar.gz", directory / "job-build.log")
 
 
 def _install(site: Path) -> None:
     full, data = requirements(REQUIREMENTS.read_text(encoding="utf-8"))
     for wanted, dependencies in ((full, True), (data, False)):
-        argv = pip_command(site, wanted, platform.machine(), dependencies=dependencies)
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise EngineError(f"pip cannot get {' '.join(wanted)} for the job image: {done.stderr.strip()[-600:]}")
+        install(site, wanted, dependencies=dependencies)
 
 
-def _compress(argv: Sequence[str], path: Path, log: Path) -> Layer:
+def install(site: Path, wanted: Sequence[str], *, dependencies: bool = True) -> None:
+    """Puts packages of PyPI into a directory; raises EngineError with what pip says."""
+    argv = pip_command(site, wanted, platform.machine(), dependencies=dependencies)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineError(f"pip cannot get {' '.join(wanted)} for the job image: {done.stderr.strip()[-600:]}")
+
+
+def compress(argv: Sequence[str], path: Path, log: Path) -> Layer:
+    """The layer of a tar stream that a command writes.
+
+    Raises:
+        EngineError: it failed; has the end of its log.
+    """
     environment = os.environ | {"PATH": engine.SEARCH_PATH, "LC_ALL": "C.UTF-8"}
     with (
         open(log, "wb") as errors,

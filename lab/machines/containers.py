@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.aws.config import IMAGES
 from lab.aws.machines import InstanceView
 from lab.machines import nfs
 from lab.machines.disks import Device, tmpfiles
@@ -18,6 +19,7 @@ INSTANCE_LABEL = f"{LABEL}.instance"
 REBOOT_SIGNAL = "SIGRTMIN+5"  # Source: systemd(1), "Signals"
 # What the kernel makes of reboot(2) in a PID namespace: init dies of SIGHUP. Source: pid_namespaces(7), reboot(2)
 REBOOTED = 129
+DOCKER = ("docker.service", "docker.socket", "containerd.service")
 USER_DATA_MARK = "etc/cloud/lab-user-data"
 TMPFILES = "etc/tmpfiles.d/ebs-devices.conf"
 # systemd in a container passes over disks in /etc/fstab (systemd-fstab-generator), so what makes the nodes mounts them.
@@ -115,6 +117,12 @@ def authorized_keys(login: Login, public_key: str) -> list[File]:
 def user_data_mark(user_data: bytes) -> list[File]:
     """A sign for the image to run cloud-init, which fetches the data from IMDS; without it a boot is faster."""
     return [File(USER_DATA_MARK, b"")] if user_data else []
+
+
+def without_docker(image_name: str) -> list[File]:
+    """An empty unit file masks a unit. Source: systemd.unit(5)"""
+    masked = any(image.name == image_name and not image.docker for image in IMAGES)
+    return [File(f"etc/systemd/system/{unit}", b"") for unit in DOCKER] if masked else []
 
 
 def console_files() -> list[File]:

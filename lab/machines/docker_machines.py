@@ -194,7 +194,8 @@ class DockerMachines:
         self.api.create_container_from_config(body, view.instance_id)
         machine.created = True
         keys = containers.authorized_keys(self.image.login, view.public_key)
-        self._put(machine, [*keys, *containers.console_files(), *containers.user_data_mark(view.user_data)])
+        docker, mark = containers.without_docker(view.image_name), containers.user_data_mark(view.user_data)
+        self._put(machine, [*keys, *containers.console_files(), *docker, *mark])
         LOG.info("%s created in %.2f s", view.instance_id, time.monotonic() - began)
 
     def _give_volumes(self, machine: Machine, view: InstanceView) -> None:

@@ -12,6 +12,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -22,14 +24,16 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argu
 from ansible_collections.experiments.spot.plugins.action import channel as once
 from ansible_collections.experiments.spot.plugins.action.instances_wait import AwsAndSsh, access_of, check_key
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import api, crew
-from ansible_collections.experiments.spot.plugins.plugin_utils import _channel
+from ansible_collections.experiments.spot.plugins.plugin_utils import _channel, _narrow
 from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
 from ansible_collections.experiments.spot.plugins.plugin_utils._channel import ChannelError
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import lines as rules
+from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import state
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.lines import Line
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.session import Event, Host, Session
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.supervisor import (
     BLIND_PASS_S,
+    HERE,
     LOCAL,
     LocalWatch,
     Supervisor,
@@ -37,6 +41,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.super
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import KnownHosts
 from ansible_collections.experiments.spot.plugins.plugin_utils._instances import Settings, Waiter, Watched, view_of
+from ansible_collections.experiments.spot.plugins.plugin_utils._parent import end_with_parent
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
     Clock,
     Finished,
@@ -57,6 +62,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
 )
 
 display = Display()
+
 
 SPEC: dict[str, Any] = {
     "experiment": {"type": "str", "required": True},
@@ -158,6 +164,7 @@ class Moves:
             **self.channels[line.channel],
         }
         transfer = _channel.transfer_of(wanted, _channel.compression(wanted["compress"]), line.rank, self.count)
+        transfer = replace(transfer, only=line.only)
         problems = _channel.path_problems(transfer)
         if problems:
             raise ChannelError("; ".join(problems))
@@ -173,6 +180,8 @@ class Moves:
         end = judged(transfer, finished)
         if end.kind not in (OK, WARN):
             return end
+        if transfer.only is not None:  # how much it is of everything, only everything tells
+            return Verdict(WARN, "something is to be deleted") if deletion.deleted else None
         return _channel.refused(deletion, transfer) if deletion.large else None
 
     def __call__(self, line: Line, host: Host) -> tuple[Verdict, Report]:
@@ -228,6 +237,7 @@ def lines_of(channels: list[dict[str, Any]], ranks: list[int]) -> list[Line]:
             _channel.name_of(channel),
             delay=float(channel.get("delay") or 1.0),
             every=every if channel["direction"] == "out" else rules.FULL_PASS_S,
+            narrow=_narrow.possible(channel),
         )
         for number, channel in enumerate(channels)
         for rank in ranks
@@ -236,12 +246,13 @@ def lines_of(channels: list[dict[str, Any]], ranks: list[int]) -> list[Line]:
 
 
 class Signals:
-    """Ctrl-C and SIGTERM: the first ends after the transfers in hand, the second at once."""
+    """Ctrl-C, SIGTERM, the death of ansible-playbook: one ends after the transfers in hand, the second at once."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.stop, self.say = threading.Event(), say
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.on_signal)
+        end_with_parent()
 
     def on_signal(self, _number: int, _frame: Any) -> None:
         """Takes one."""
@@ -288,8 +299,10 @@ class ActionModule(ActionBase):
         say(f"{len(supervisor.lines)} channels keep going; Ctrl-C ends after the transfer in hand")
         if not sees_files():
             say(f"the Python library watchfiles is missing here: looking for changes every {BLIND_PASS_S:.0f} s")
+        told = Told(supervisor, state.StateFile(args["experiment"]))
         supervisor.run()
         answer = outcome(supervisor)
+        told.end(failed=bool(answer.get("failed")))
         display.display(json.dumps(answer["lines"]) if args["format"] == "json" else rules.table(answer["lines"]))
         return {**result, **answer}
 
@@ -302,6 +315,38 @@ class ActionModule(ActionBase):
         if not found:
             raise AnsibleActionFail(f"experiment {hosts.experiment} has no running instance; launch it first")
         return found
+
+
+class Told:
+    """Keeps the file that tells others how the channels are (see `state`)."""
+
+    def __init__(self, supervisor: Supervisor, file: state.StateFile) -> None:
+        self.supervisor, self.file = supervisor, file
+        file.start()
+        supervisor.note = self.note
+
+    def now(self) -> state.Now:
+        """The moment on both clocks."""
+        return state.Now(self.supervisor.clock.now(), datetime.now(timezone.utc))
+
+    def lines(self, now: state.Now) -> list[dict[str, Any]]:
+        """How each line is."""
+        hosts = {rank: session.host for rank, session in self.supervisor.sessions.items()}
+        names = {rank: host.instance_id if host else None for rank, host in hosts.items()}
+        return [
+            state.line_row(line, now, line.rank in self.supervisor.up, names.get(line.rank))
+            for line in self.supervisor.lines
+        ]
+
+    def note(self) -> None:
+        """Something may have happened."""
+        now = self.now()
+        self.file.tell(self.lines(now), now)
+
+    def end(self, *, failed: bool) -> None:
+        """All is over."""
+        now = self.now()
+        self.file.end(self.lines(now), now, failed=failed)
 
 
 def needed(mount_points: Iterable[str], channels: list[dict[str, Any]]) -> list[str]:
@@ -331,9 +376,13 @@ def supervise(
     for number, one in enumerate(channels):
         path = _channel.absolute(str(one["local_path"]))
         if one["direction"] == "out" and sees_files() and os.path.exists(path):
-            heard = functools.partial(supervisor.events.put, Event(-1, LOCAL, (number,)))
-            watches[number] = LocalWatch(path, bool(one.get("recursive")), heard)
+            watches[number] = LocalWatch(path, bool(one.get("recursive")), functools.partial(heard, supervisor, number))
     return supervisor
+
+
+def heard(supervisor: Supervisor, channel: int, paths: tuple[str, ...] | None) -> None:
+    """Something has changed below the local path of a channel."""
+    supervisor.events.put(Event(HERE, LOCAL, (channel,), paths=paths))
 
 
 def outcome(supervisor: Supervisor) -> dict[str, Any]:

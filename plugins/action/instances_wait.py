@@ -30,6 +30,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._instances import
     failure_message,
     view_of,
 )
+from ansible_collections.experiments.spot.plugins.plugin_utils._parent import end_with_parent
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import is_quiet
 
 display = Display()
@@ -231,6 +232,7 @@ class ActionModule(ActionBase):
             ports = AwsAndSsh(client, access, str(known_hosts.path))
             if self._task.check_mode:
                 return {**result, **common, "instances": snapshot(ports, args["instance_ids"], access, known_hosts)}
+            end_with_parent()
             found = self._wait(args, access, ports, known_hosts, region)
             return {**result, **found} if found.get("failed") else {**result, **common, **found}
 

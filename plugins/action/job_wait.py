@@ -31,6 +31,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._follow import (
     run_seconds,
     tail_command,
 )
+from ansible_collections.experiments.spot.plugins.plugin_utils._parent import end_with_parent
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import (
     Clock,
     Heartbeat,
@@ -39,6 +40,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._progress import 
     is_quiet,
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._remote import LostConnection, Remote
+from ansible_collections.experiments.spot.plugins.plugin_utils._tunnel import Tunnel
 
 display = Display()
 
@@ -65,6 +67,10 @@ SPEC: dict[str, Any] = {
     "instance_id": {"type": "str"},
     "together": {"type": "path"},
     "persistent": {"type": "bool", "default": False},
+    "forward": {
+        "type": "dict",
+        "options": {"port": {"type": "int"}, "file": {"type": "str", "default": ""}},
+    },
     "quiet": {"type": "bool"},
 }
 
@@ -102,6 +108,8 @@ class Watcher:
         say: Callable[[str], None],
         clock: Clock | None = None,
         fate: Callable[[], status.End | None] = lambda: None,
+        *,
+        tunnel: Tunnel | None = None,
     ) -> None:
         self.remote = remote
         self.options = options
@@ -117,6 +125,7 @@ class Watcher:
         self.shown = 0
         self.last_line = self.started
         self.fate = fate
+        self.tunnel = tunnel
         self.asks = backoff(*ASKS)
         self.ask_at = 0.0
         self.left: Left | None = None
@@ -137,6 +146,8 @@ class Watcher:
             self._drain()
         finally:
             self._close()
+            if self.tunnel is not None:
+                self.tunnel.stop()
         return self.view
 
     def elapsed(self) -> float:
@@ -206,8 +217,9 @@ class Watcher:
                 self.clock.wait(next(pauses))
 
     def _window(self) -> int:
-        """How long the instance may wait before it answers: not when there is a log to show meanwhile."""
-        return 0 if self.options.follow or not self.view.facts.get("unit_active") else WINDOW
+        """How long the instance may wait before it answers: not when there is something to show meanwhile."""
+        waits = self.options.follow or (self.tunnel is not None and not self.tunnel.told)
+        return 0 if waits or not self.view.facts.get("unit_active") else WINDOW
 
     def _lost(self, reason: str, seconds: float) -> None:
         host = self.options.host
@@ -235,6 +247,8 @@ class Watcher:
             self._read_log(until)
         else:
             self.clock.wait(seconds)
+        if self.tunnel is not None and self.view.state == "running":
+            self.tunnel.look()
         self._show_life()
 
     def _show_life(self) -> None:
@@ -327,9 +341,26 @@ class ActionModule(ActionBase):
         )
         say = (lambda _line: None) if is_quiet(args["quiet"], os.environ) else display.display
         remote = Remote(_ssh.connection_target(self._connection.get_option))
-        watcher = Watcher(remote, options, say, fate=lambda: fate_of(args))
+        watcher = Watcher(
+            remote, options, say, fate=lambda: fate_of(args), tunnel=tunnel_of(remote, args, options.host)
+        )
+        end_with_parent()
         view = watcher.run()
         return {**result, **answer(watcher, view, args["fail_on_error"])}
+
+
+def tunnel_of(remote: Remote, args: dict[str, Any], host: str) -> Tunnel | None:
+    """The tunnel that is asked for."""
+    wanted = args["forward"] or {}
+    if not wanted.get("port"):
+        return None
+
+    def tell(address: str) -> None:
+        # Not to a log file of Ansible: who has the address has the server.
+        display.display(f"[{host}] Open {address}", screen_only=True)
+        display.display(f"[{host}] as long as this command runs; Ctrl-C closes the way there, not the server")
+
+    return Tunnel(remote, wanted["port"], wanted["file"], tell)
 
 
 def fate_of(args: dict[str, Any]) -> status.End | None:

@@ -39,6 +39,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._instances import
     failure_message,
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._logreader import Reader
+from ansible_collections.experiments.spot.plugins.plugin_utils._parent import end_with_parent
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Clock
 from ansible_collections.experiments.spot.plugins.plugin_utils._remote import LostConnection, Remote
 
@@ -168,6 +169,7 @@ class ActionModule(ActionBase):
         chosen = _logs.selected(instances, wanted.ranks)
         if isinstance(chosen, str):
             return {**result, "failed": True, "msg": f"-e rank: {chosen}"}
+        end_with_parent()
         return {**result, **show(args, wanted, experiment, chosen)}
 
     def _console(self, args: dict[str, Any], experiment: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Mapping
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -86,7 +89,7 @@ class ActionModule(ActionBase):
             "profile": profile,
             "file": found.path,
             "experiment": profile["experiment"],
-            "experiment_option": option(profile, args["experiment"]),
+            "experiment_option": option(profile, args["experiment"], args["dirs"]),
             "region": profile["region"],
             "tags": tags(profile),
             "has_secrets": has_secrets(profile),
@@ -119,15 +122,26 @@ def _resolve(request: Request, wrong: list[Problem]) -> tuple[Any, Any]:
     return answer
 
 
-def option(profile: Mapping[str, Any], given: str) -> str:
-    """What to type after `-e profile=NAME` to mean the same experiment again, "" when nothing is needed."""
-    return f" -e experiment={profile['experiment']}" if given else ""
+def option(profile: Mapping[str, Any], given: str, dirs: Sequence[str]) -> str:
+    """What to type after `-e profile=NAME` to mean the same experiment again, "" when nothing is needed.
+
+    Args:
+        profile: the complete one.
+        given: experiment of the command, "" for none.
+        dirs: where its file was looked for before all other places.
+    """
+    folder = dirs[0] if dirs else ""
+    plain = f"profiles_dir={folder}"
+    # An extra variable with a blank in it is two of them, unless it is JSON.
+    where = plain if re.fullmatch(r"[\w./~@%+,:=-]+", plain) else shlex.quote(json.dumps({"profiles_dir": folder}))
+    name = f" -e experiment={profile['experiment']}" if given else ""
+    return f"{name} -e {where}" if folder else name
 
 
 def has_secrets(profile: Mapping[str, Any]) -> bool:
-    """Whether a profile may hold secrets: in the environment of its job, a password or a token."""
-    job, code = profile["job"] or {}, profile["code"] or {}
-    return bool(job.get("env") or job.get("registry_password") or code.get("token"))
+    """Whether a profile may hold secrets: in the environment of its job, a password, a token or a webhook."""
+    job, code, notify = profile["job"] or {}, profile["code"] or {}, profile["notify"]
+    return bool(job.get("env") or job.get("registry_password") or code.get("token") or notify["webhook"])
 
 
 def tags(profile: Mapping[str, Any]) -> dict[str, str]:

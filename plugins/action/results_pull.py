@@ -17,7 +17,6 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_conn, get_aws_connection_info
 
 from ansible_collections.experiments.spot.plugins.action.self_bundle import SPEC as AWS_SPEC
 from ansible_collections.experiments.spot.plugins.module_utils import _aws_errors
@@ -190,9 +189,7 @@ class ActionModule(ActionBase):
 
 def client(args: Mapping[str, Any]) -> Any:
     """A client of the controller's credentials; a bucket in another region is found by itself."""
-    caller = _aws.Caller("results_pull", args)
-    region, endpoint, options = get_aws_connection_info(caller)
-    return boto3_conn(caller, "client", "s3", region=region, endpoint=endpoint, **options)
+    return _aws.client("s3", "results_pull", args)[0]
 
 
 def look(store: Store, pulls: list[Pull]) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.amazon.aws.plugins import module_utils as amazon_utils
-from ansible_collections.amazon.aws.plugins.module_utils.botocore import boto3_conn, get_aws_connection_info
 
 from ansible_collections.experiments.spot.plugins.module_utils import _aws_errors
 from ansible_collections.experiments.spot.plugins.module_utils._self import bundle, keeper, loader, state, userdata
@@ -179,9 +178,7 @@ class ActionModule(ActionBase):
 
 
 def _client(args: Mapping[str, Any]) -> Any:
-    caller = _aws.Caller("self_bundle", args)
-    region, endpoint, options = get_aws_connection_info(caller)
-    return boto3_conn(caller, "client", "s3", region=region, endpoint=endpoint, **options)
+    return _aws.client("s3", "self_bundle", args)[0]
 
 
 def _remove(bucket: Bucket, check_mode: bool) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._experiment impor
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.api import ApiError
 from ansible_collections.experiments.spot.plugins.plugin_utils import _watch
 from ansible_collections.experiments.spot.plugins.plugin_utils._aws import ec2_client
+from ansible_collections.experiments.spot.plugins.plugin_utils._parent import end_with_parent
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Child, Clock, duration
 from ansible_collections.experiments.spot.plugins.plugin_utils._watch import Move, Seen, Watched
 
@@ -54,6 +55,7 @@ class Runs:
         """Takes SIGINT and SIGTERM over from the worker, which would leave the child behind."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        end_with_parent()
 
     def _on_signal(self, _number: int, _frame: Any) -> None:
         if self.child is not None and self.child.process.poll() is None:

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 name: stages
 type: aggregate
 short_description: Shows what each stage of a run took
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -53,10 +53,14 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._text import tabl
 
 COLLECTION = "experiments.spot."
 JOB_WAIT = f"{COLLECTION}job_wait"
-KEEPS_GOING = f"{COLLECTION}channels_watch"
+# Tasks that go on until Ctrl-C, and what is said then.
+KEEPS_GOING = {
+    f"{COLLECTION}channels_watch": "Ending after the transfers in hand",
+    f"{COLLECTION}notebook_local": "Ending JupyterLab",
+}
 # Tasks that may take hours. Ansible looks for their results a thousand times a second, which takes more
 # than they do themselves; this seldom it takes a tenth of that. Source: ansible-config, INTERNAL_POLL_INTERVAL.
-LONG = {JOB_WAIT, KEEPS_GOING, f"{COLLECTION}watch", f"{COLLECTION}logs"}
+LONG = {JOB_WAIT, *KEEPS_GOING, f"{COLLECTION}watch", f"{COLLECTION}logs"}
 LOOK_EVERY_S = 0.05
 STUCK = 5.0  # seconds after Ctrl-C; an orderly end takes less than one
 LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
@@ -232,7 +236,7 @@ class CallbackModule(CallbackBase):
             signal.signal(signal.SIGINT, functools.partial(self._interrupted, before, os.getpid()))
 
     def _interrupted(self, before: Callable[..., Any], pid: int, number: int, frame: Any) -> None:
-        if os.getpid() == pid and self.action == KEEPS_GOING and not self.ending:
+        if os.getpid() == pid and self.action in KEEPS_GOING and not self.ending:
             self.ending = True
             self._end_in_order(number)
             return
@@ -245,7 +249,7 @@ class CallbackModule(CallbackBase):
     @harmless
     def _end_in_order(self, number: int) -> None:
         """Lets a task that goes on until Ctrl-C come to its own end; it runs in a child with a session of its own."""
-        self._display.display("\nEnding after the transfers in hand; Ctrl-C once more ends at once.")
+        self._display.display(f"\n{KEEPS_GOING[self.action]}; Ctrl-C once more ends at once.")
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, number)
 

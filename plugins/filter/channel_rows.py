@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: channel_rows
 short_description: What channels moved, a row a channel and host
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:

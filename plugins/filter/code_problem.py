@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: code_problem
 short_description: Why code did not come from its repository, and what to do
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: notebook_profile
 short_description: The profile of an instance that runs a notebook
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -31,14 +31,22 @@ options:
     description: That profile as M(experiments.spot.profile) returns it; without it only the notebook is looked at.
     type: dict
     default: {}
-  runner:
-    description: Path of the program that calls papermill.
+  where:
+    description: V(run) is papermill on an instance, V(remote) JupyterLab on an instance, V(local) JupyterLab here.
+    type: str
+    default: run
+  programs:
+    description: Directory of the programs that call papermill and JupyterLab.
     type: str
     default: ""
   install:
-    description: Whether that program may install papermill.
+    description: Whether these may install what the image lacks.
     type: bool
     default: false
+  idle:
+    description: Seconds without use after which JupyterLab ends, 0 for never.
+    type: int
+    default: 3600
 """
 
 EXAMPLES = r"""
@@ -49,7 +57,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: C(experiment), C(profile), C(notes) and C(problem), which should be empty.
+  description:
+    - C(experiment), C(notes) and C(problem), which should be empty.
+    - C(profile), empty for V(local), and C(image) and C(path) of the notebook for it.
   type: dict
 """
 
@@ -64,18 +74,26 @@ def notebook_profile(
     base: str,
     job_params: Any = "",
     *,
+    where: str = _notebook.RUN,
     found: Mapping[str, Any] | None = None,
-    runner: str = "",
+    programs: str = "",
     install: bool = False,
+    idle: Any = _notebook.IDLE,
 ) -> dict[str, Any]:
     """See the documentation of the filter."""
+    profile: dict[str, Any] = {}
+    image = ""
     try:
-        notebook = _notebook.read(str(path), job_params)
-        profile = _notebook.profile_of(notebook, base, found, runner, install) if found else {}
+        notebook = _notebook.read(str(path), job_params, where, idle)
+        wish = _notebook.Wish(base, where, programs, install, int(idle))
+        if found:
+            image = _notebook.image_of(found, base)
+            profile = {} if where == _notebook.LOCAL else _notebook.profile_of(notebook, found, wish)
     except _notebook.NotebookError as error:
-        return {"experiment": "", "profile": {}, "notes": [], "problem": str(error)}
-    name = _notebook.experiment_of(notebook, base)
-    return {"experiment": name, "profile": profile, "notes": list(notebook.notes), "problem": ""}
+        return {"experiment": "", "profile": {}, "image": "", "path": "", "notes": [], "problem": str(error)}
+    name = _notebook.experiment_of(notebook, base, where)
+    made = {"experiment": name, "profile": profile, "image": image, "path": notebook.path}
+    return {**made, "notes": list(notebook.notes), "problem": ""}
 
 
 class FilterModule:

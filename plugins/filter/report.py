@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: report
 short_description: The figures of a report on experiments
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -48,19 +48,15 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import data
+from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, exits
 
 
 def report(
     read: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], now: datetime | None = None
 ) -> list[dict[str, Any]]:
     """See the documentation of the filter; ``now`` (UTC) is for tests."""
-    try:
+    with exits.wants("report", "what report_info and job_info returned"):
         return data.reports(read, jobs, now or datetime.now(timezone.utc))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"report: wants what report_info and job_info returned ({error})") from None
 
 
 class FilterModule:

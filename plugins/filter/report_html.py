@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: report_html
 short_description: A report on experiments as a page
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -37,17 +37,13 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import page
+from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, page
 
 
 def report_html(reports: Sequence[Mapping[str, Any]]) -> str:
     """See the documentation of the filter."""
-    try:
+    with exits.wants("report_html", "what the filter report returned"):
         return page.html(reports)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"report_html: wants what the filter report returned ({error})") from None
 
 
 class FilterModule:

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: report_text
 short_description: A report on experiments for a terminal
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -40,17 +40,13 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible.errors import AnsibleFilterError
-
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import words
+from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, words
 
 
 def report_text(reports: Sequence[Mapping[str, Any]], width: int = 120) -> str:
     """See the documentation of the filter."""
-    try:
+    with exits.wants("report_text", "what the filter report returned"):
         return words.text(reports, int(width))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AnsibleFilterError(f"report_text: wants what the filter report returned ({error})") from None
 
 
 class FilterModule:

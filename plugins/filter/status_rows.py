@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: status_rows
 short_description: Experiments and what their hosts said, as rows of the status table
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -26,6 +26,11 @@ options:
       - One that did not answer has V(unreachable=true), or is not there.
     type: dict
     required: true
+  channels:
+    description: The return value C(processes) of M(experiments.spot.channels_info).
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -39,17 +44,22 @@ EXAMPLES = r"""
 RETURN = r"""
 _value:
   description:
-    - Rows with experiment, profile, job_state, exit_code, usage (of the machine, see
+    - Rows with experiment, profile, job_state, exit_code, matrix (how far it is) and usage (of the machine, see
       M(experiments.spot.job_info)), commit (of the code from git), instance_id, instance_type,
-      zone, address, rank, generation, age (in seconds), price (in USD an hour), cost_so_far (in USD) and volumes,
+      zone, address, rank, generation, age (in seconds), price (in USD an hour), cost_so_far (in USD), volumes and
+      channels (those that keep going, see M(experiments.spot.channels_info), with the C(process) that moves them),
       sorted by experiment and rank.
+    - Where AWS does not tell the price it is that of the ledger, of when the job began.
     - An experiment without an instance has only experiment, profile, job_state and volumes.
   type: list
   elements: dict
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
+
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import matrix_progress
 
 
 def _age(launch_time: str | None, now: datetime) -> float | None:
@@ -69,6 +79,8 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
         return f"{state} ({job['exit_code']})"
     running = state == "running"
     notes = [
+        matrix_progress(job) if running else "",
+        f"attempt {job['attempt']}" if running and job.get("attempt") else "",
         _progress(job) if running else "",
         _usage(job) if running else "",
         "AWS takes it" if instance.get("leaving") else "",
@@ -101,8 +113,34 @@ def _file_systems(file_systems: list[dict[str, Any]]) -> str:
     return ", ".join(f"{one['name']} EFS" for one in file_systems)
 
 
+def _channels(processes: Sequence[dict[str, Any]], experiment: str, rank: int | None) -> list[dict[str, Any]]:
+    """The channels that keep going for an instance, each with its process."""
+    mine = [process for process in processes if process["experiment"] == experiment]
+    facts = ("state", "pid", "host", "since", "at")
+    return [
+        {**line, "process": {key: process[key] for key in facts}}
+        for process in mine
+        for line in process["lines"]
+        if line["rank"] == (rank or 0)
+    ]
+
+
+def _costs(instance: dict[str, Any], job: dict[str, Any] | None, now: datetime) -> dict[str, Any]:
+    """Price and cost so far (USD); a price that AWS does not tell may stand in the ledger."""
+    price, cost = instance.get("price"), instance.get("cost_so_far")
+    machine = (job or {}).get("machine") or {}
+    told = machine.get("spot_price" if machine.get("lifecycle") == "spot" else "on_demand_price")
+    age = _age(instance.get("launch_time"), now)
+    if price is None and isinstance(told, (int, float)):
+        price, cost = told, None if age is None else round(told * age / 3600, 6)
+    return {"price": price, "cost_so_far": cost}
+
+
 def status_rows(
-    experiments: list[dict[str, Any]], jobs: dict[str, dict[str, Any]], now: datetime | None = None
+    experiments: list[dict[str, Any]],
+    jobs: dict[str, dict[str, Any]],
+    now: datetime | None = None,
+    channels: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """See the documentation of the filter; `now` (UTC) is for tests."""
     now = now or datetime.now(timezone.utc)
@@ -119,12 +157,13 @@ def status_rows(
                 | {
                     "job_state": _job_state(instance, job),
                     "exit_code": (job or {}).get("exit_code"),
+                    "matrix": (job or {}).get("matrix"),
                     "usage": (job or {}).get("usage"),
                     "commit": ((job or {}).get("code") or {}).get("commit"),
                     "age": _age(instance.get("launch_time"), now),
-                    "price": instance.get("price"),
-                    "cost_so_far": instance.get("cost_so_far"),
+                    **_costs(instance, job, now),
                     "generation": instance.get("generation") or experiment.get("generation"),
+                    "channels": _channels(channels, experiment["experiment"], instance.get("rank")),
                 }
             )
         if not experiment.get("instances"):

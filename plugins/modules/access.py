@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: access
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Make the key pair and the security group by which the instances of an experiment are reached
 description:
   - Makes a key pair and a security group of the name C(spot-EXPERIMENT), with few calls - three for a new experiment.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: channel
 short_description: Move files between the controller and an instance, once
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -17,7 +17,7 @@ description:
   - A trailing slash means what it means to rsync. C(code/) is the content of the directory, C(code) the directory
     itself, which then is created below the destination.
   - Without O(owner) the transfer runs as the login user, never as root, and the files belong to who receives them.
-    Permissions and times are kept, and sparse files stay sparse.
+    Permissions and times are kept.
   - Missing directories are made on both sides. A broken connection is tried again, three times in all.
   - Needs rsync on both sides and a host that is reached by ssh.
 options:
@@ -66,8 +66,9 @@ options:
     default: []
   gitignore:
     description:
-      - Leaves out C(.git) and what the C(.gitignore) files of the source name. Negations (lines that start with an
-        exclamation mark) are not understood.
+      - Leaves out C(.git) and what git ignores where the files come from. Git is asked there, so it must be installed;
+        a directory that is in no repository is looked at as if it were one.
+      - With O(delete) what git would ignore there stays.
     type: bool
     default: false
   partial:
@@ -76,6 +77,12 @@ options:
     default: true
   checksum:
     description: Compares contents instead of size and time.
+    type: bool
+    default: false
+  sparse:
+    description:
+      - Blocks of zeros take no room at the destination, so that a file with holes keeps them. Without it such a file
+        arrives whole. Large files are written a fifth slower.
     type: bool
     default: false
   bwlimit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: channels_watch
 short_description: Keep the channels of an experiment going until somebody ends it
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -17,6 +17,8 @@ description:
   - Changes on the controller are noticed when they happen by the Python library watchfiles; without it everything is
     compared each 5 seconds. Changes on an instance are noticed by a small program that is sent there over ssh, needs
     nothing but Python, and ends with the connection. Once a minute everything is compared anyway.
+  - Between these looks at everything only the changed paths are moved, where that leads to the same.
+  - While it runs it tells M(experiments.spot.channels_info) how the channels are, by a file on the controller.
   - A connection that is lost is made again. When an instance does not answer for 10 seconds, AWS is asked by the
     experiment's tags where its rank is now, so the channels follow an experiment into its next generation, with
     verified host keys.
@@ -84,6 +86,7 @@ attributes:
     support: full
 seealso:
   - module: experiments.spot.channel
+  - module: experiments.spot.channels_info
 """
 
 EXAMPLES = r"""

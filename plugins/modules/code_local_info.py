@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: code_local_info
 short_description: Warn about local changes that instances do not get
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: ebs_volume
 short_description: Make and attach the EBS volumes of an instance
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: ec2_fleet
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Launch the instances of an experiment with an EC2 Fleet
 description:
   - Brings an experiment to its target capacity with C(CreateFleet), from any of several instance types and subnets

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: ec2_fleet_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather EC2 Fleets with their instances, errors and history
 description:
   - Finds fleets of all types by id, by tag, or by both, also those of type V(instant), which AWS lists only by id.

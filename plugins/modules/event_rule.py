@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: event_rule
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Manage a rule of EventBridge with its targets and tags
 description:
   - Makes, corrects or removes a rule of the default event bus, which hands whole events that fit a pattern to targets.

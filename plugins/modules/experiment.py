@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: experiment
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Remove everything that an experiment made in AWS
 description:
   - Terminates the instances of an experiment and deletes its fleet records, key pair, launch templates and security
@@ -133,7 +133,6 @@ kept:
 
 from typing import Any
 
-from ansible.module_utils.common.warnings import warn
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ansible_collections.experiments.spot.plugins.module_utils._experiment import reads, removal, teardown
@@ -193,20 +192,25 @@ def remove(clients: Clients, params: dict[str, Any], check_mode: bool) -> tuple[
     }, decided
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         result, decided = remove(Clients(module), module.params, module.check_mode)
     except (reads.ReadError, Refused) as error:
         module.fail_json(msg=str(error))
     for note in decided.notes:
-        warn(note)
+        module.warn(note)
     failures = result.pop("failures")
     if failures:
         head = f"Could not remove all of experiment {module.params['experiment']}; the rest is removed"
         module.fail_json(msg="\n".join([f"{head}:", *(f"  - {line}" for line in failures)]), **result)
-    module.exit_json(**result)
+    return result
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

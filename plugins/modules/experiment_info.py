@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: experiment_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather what experiments have in AWS and what that costs
 description:
   - Lists everything that carries the tag C(spot:experiment), grouped by experiment, with prices and costs.
@@ -20,14 +20,6 @@ options:
     description:
       - Name of the experiment. Without it all experiments of the region are listed.
     type: str
-  regions:
-    description:
-      - Regions to look in, all at the same time. Those that are not enabled for the account are passed over, and
-        RV(left_out) says so.
-      - Empty for O(region) alone.
-    type: list
-    elements: str
-    default: []
   include_terminated:
     description:
       - Whether to list terminated instances too. AWS forgets them after about an hour.
@@ -35,6 +27,7 @@ options:
     default: false
 extends_documentation_fragment:
   - experiments.spot.attributes.reads
+  - experiments.spot.regions
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
@@ -368,14 +361,19 @@ def _of_region(clients: Clients, params: dict[str, Any], now: datetime) -> dict[
     return {"notes": notes, "experiments": experiments}
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         gathered = gather(Clients(module), module.params, datetime.now(timezone.utc))
     except reads.ReadError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **gathered)
+    return {"changed": False, **gathered}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

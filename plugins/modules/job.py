@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: job
 short_description: Start, stop or remove the job of an instance
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -41,6 +41,36 @@ options:
   instance_id:
     description: ID of the instance, written into the ledger.
     type: str
+  machine:
+    description:
+      - What the job runs on, written into the ledger, since AWS forgets an instance about an hour after its end.
+      - What is not known is left out. A change of it is no change of the job.
+    type: dict
+    suboptions:
+      type:
+        description: Instance type.
+        type: str
+      zone:
+        description: Availability Zone.
+        type: str
+      region:
+        description: Its region.
+        type: str
+      lifecycle:
+        description: V(spot) or V(on-demand).
+        type: str
+      image_id:
+        description: Image that it was launched from.
+        type: str
+      launch_time:
+        description: When it was launched, ISO 8601 with the offset of UTC.
+        type: str
+      spot_price:
+        description: USD per hour of a Spot Instance when the job starts.
+        type: float
+      on_demand_price:
+        description: USD per hour on demand.
+        type: float
   spec:
     description: The container and its limits. Required for O(state=started).
     type: dict
@@ -110,6 +140,46 @@ options:
         type: str
         choices: [always, missing]
         default: always
+      build:
+        description:
+          - Build O(spec.image) on the instance before each run, with docker's own cache, instead of pulling it -
+            C(context) (a directory), C(dockerfile) (starting from there), C(args) and C(target).
+        type: dict
+        suboptions:
+          context:
+            description: Directory on the instance.
+            type: path
+            required: true
+          dockerfile:
+            description: Path, from the context.
+            type: str
+            default: Dockerfile
+          args:
+            description: Names and values for C(ARG). They are no secrets.
+            type: dict
+          target:
+            description: Stage to stop at.
+            type: str
+      archive:
+        description:
+          - Load O(spec.image) from this file on the instance, which C(docker save) has made, instead of pulling it.
+          - It is loaded again only when it has changed.
+        type: path
+      retries:
+        description:
+          - Start a job that failed again so many times, on the same instance, after 10 seconds and then ever longer, at
+            most 5 minutes. Not after a stop, the time limit, a kill (137) or a command that cannot be run (125 to 127).
+        type: int
+        default: 0
+      matrix:
+        description:
+          - Names with lists of values. Every combination is run, those of this instance one after the other, which are
+            number O(rank), O(rank) + O(count) and so on. Each has its values in its environment and instead of
+            C($(NAME)) in O(spec.command) or O(spec.scripts), and a state directory of its own below
+            O(spec.state_dir)C(/matrix).
+          - Combinations that have ended are not run again. One that fails does not stop the others.
+          - At most 256 combinations.
+        type: dict
   env:
     description:
       - Environment of the container as V(NAME=value). Written to a file that only root can read, and never shown.
@@ -124,6 +194,23 @@ options:
     type: str
   rerun:
     description: Run the job once more, even if it has come to its end; stop it first if it runs.
+    type: bool
+    default: false
+  asked:
+    description:
+      - What was asked for instead of the job of the profile - C(command), C(image) and C(params) (names and values of
+        the environment) - and is in O(spec) and O(env) already. It is kept in the ledger, for O(resume).
+    type: dict
+  resume:
+    description:
+      - Go on with what ran last, by the ledger - a job that was O(asked) for and has not come to its end is taken
+        instead of O(spec); one that has ended on this instance is not followed by that of O(spec).
+    type: bool
+    default: false
+  failed_only:
+    description:
+      - With O(rerun=true), leave alone what runs or has succeeded; of a O(spec.matrix) run those combinations once
+        more that have not succeeded.
     type: bool
     default: false
   replace:
@@ -159,6 +246,7 @@ EXAMPLES = r"""
   experiments.spot.job:
     experiment: mnist
     instance_id: i-0123456789abcdef0
+    machine: {type: g5.xlarge, zone: us-east-1a, region: us-east-1, lifecycle: spot, spot_price: 0.42}
     spec:
       image: ghcr.io/alice/train:3
       command: [python, train.py, --epochs, "10"]
@@ -215,7 +303,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.experiments.spot.plugins.module_utils._job import remote
+from ansible_collections.experiments.spot.plugins.module_utils._job import remote, runner
 from ansible_collections.experiments.spot.plugins.module_utils._job.runner import (
     RESULTS_CONFIG,
     RESULTS_UNIT,
@@ -235,8 +323,16 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.spec import 
     job_document,
     json_text,
     unit_text,
+    with_asked,
 )
-from ansible_collections.experiments.spot.plugins.module_utils._job.state import Current, Decision, decide, is_active
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import (
+    Current,
+    Decision,
+    asked_last,
+    decide,
+    has_ended_here,
+    is_active,
+)
 
 PULL_UNIT = "experiments-spot-pull.service"
 SPEC_OPTIONS: dict[str, Any] = {
@@ -256,6 +352,23 @@ SPEC_OPTIONS: dict[str, Any] = {
     "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
     "extra_args": {"type": "list", "elements": "str"},
     "pull": {"type": "str", "choices": ["always", "missing"], "default": "always"},
+    "build": {
+        "type": "dict",
+        "options": {
+            "context": {"type": "path", "required": True},
+            "dockerfile": {"type": "str", "default": "Dockerfile"},
+            "args": {"type": "dict"},
+            "target": {"type": "str"},
+        },
+    },
+    "archive": {"type": "path"},
+    "retries": {"type": "int", "default": 0},
+    "matrix": {"type": "dict"},
+}
+
+MACHINE_OPTIONS: dict[str, Any] = {
+    **{key: {"type": "str"} for key in ("type", "zone", "region", "lifecycle", "image_id", "launch_time")},
+    **{key: {"type": "float"} for key in ("spot_price", "on_demand_price")},
 }
 
 
@@ -281,20 +394,38 @@ def make_state_dir(module: AnsibleModule, path: str) -> bool:
     return True
 
 
-def start(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
-    """state=started."""
-    params = module.params
+def to_start(params: dict[str, Any], run: remote.Run) -> tuple[dict[str, Any], dict[str, Any], Current, Decision]:
+    """The options with what is gone on with instead, their document, what is there, and what to do.
+
+    Raises:
+        RemoteError: wrong options, or nothing may be done.
+    """
     errors = check_spec(params["spec"], params["env"])
     if errors:
         raise remote.RemoteError("; ".join(errors))
     document = job_document(params)
+    runs = remote.read_runs(document["ledger"]) if params["resume"] else []
+    if asked_last(runs):
+        params = with_asked(params, asked_last(runs))
+        document = job_document(params)
     current = remote.read_current(run, document["ledger"], env_text(params["env"]))
-    decision = decide(document, current, params["rerun"], params["replace"])
+    if has_ended_here(runs, params["instance_id"]) and not params["rerun"]:
+        decision = Decision("none", "another job was started here last, and it has ended")
+    else:
+        decision = decide(document, current, params["rerun"], params["replace"], params["failed_only"])
     if decision.error:
         raise remote.RemoteError(decision.error)
+    return params, document, current, decision
+
+
+def start(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
+    """state=started."""
+    params, document, current, decision = to_start(module.params, run)
     known = {"state_dir": document["state_dir"], "ledger_path": document["ledger"]}
     if decision.action == "none":
         return result(decision, [], {}, {}) | known
+    if params["rerun"] and "matrix" in document:
+        document["rerun"] = {"id": runner.now(), "failed_only": params["failed_only"]}
     files = wanted_files(params, document)
     written = sorted(path for path, (text, mode) in files.items() if is_different(path, text, mode))
     if not module.check_mode:
@@ -389,6 +520,7 @@ def main() -> None:
             "rank": {"type": "int", "default": 0},
             "count": {"type": "int", "default": 1},
             "instance_id": {"type": "str"},
+            "machine": {"type": "dict", "options": MACHINE_OPTIONS},
             "spec": {"type": "dict", "options": SPEC_OPTIONS},
             # A list of NAME=value, because Ansible hides each hidden string wherever it occurs: a hidden "0" or "1"
             # would make every other output unreadable.
@@ -396,6 +528,9 @@ def main() -> None:
             "owner": {"type": "str"},
             "group": {"type": "str"},
             "rerun": {"type": "bool", "default": False},
+            "asked": {"type": "dict"},
+            "resume": {"type": "bool", "default": False},
+            "failed_only": {"type": "bool", "default": False},
             "replace": {"type": "bool", "default": False},
             "state": {"type": "str", "choices": ["prepared", "started", "stopped", "absent"], "default": "started"},
         },

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: job_info
 short_description: Tell what the job of an instance does and did
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -43,7 +43,9 @@ experiment:
   type: str
   returned: success
 state:
-  description: V(starting), V(pulling), V(running), V(succeeded), V(failed), V(stopped), V(interrupted), or null.
+  description:
+    - V(starting), V(pulling), V(building), V(loading), V(running), V(succeeded), V(failed), V(stopped),
+      V(interrupted), or null.
   type: str
   returned: success
   sample: running
@@ -72,6 +74,25 @@ code:
   description: Repository, version and commit of the code of the last run; null without code from git.
   type: dict
   returned: success
+matrix:
+  description:
+    - How far the matrix of the job is on this instance - C(of) (its combinations), C(done) (those that have ended),
+      C(failed), C(now) (the one that runs) and C(total) (of all instances); null without a matrix.
+  type: dict
+  returned: success
+  sample: {"of": 4, "done": 1, "failed": 0, "total": 8, "now": "lr=0.1,seed=2"}
+attempt:
+  description: Number of the attempt after failures, see O(experiments.spot.job#module:spec.retries); null in the first.
+  type: int
+  returned: success
+machine:
+  description:
+    - What the last run ran on, as it was known at its start - C(type), C(zone), C(region), C(lifecycle) (V(spot) or
+      V(on-demand)), C(image_id), C(launch_time), C(spot_price) and C(on_demand_price) (USD per hour).
+    - Null when that was not told, as in ledgers of older versions.
+  type: dict
+  returned: success
+  sample: {"type": "g5.xlarge", "zone": "us-east-1a", "lifecycle": "spot", "spot_price": 0.42, "on_demand_price": 1.006}
 progress:
   description:
     - How far the run is, as the job told in C(progress.json) of its state directory - C(start) (the step it went on

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: job_wait
 short_description: Wait for the job of an instance, or follow its log
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:
@@ -51,8 +51,24 @@ options:
     description: Never gives up on a lost connection while AWS says that the instance runs.
     type: bool
     default: false
+  forward:
+    description:
+      - Makes a port of the host reachable at 127.0.0.1 of the controller while the job is waited for, by an SSH tunnel
+        that is opened again when the connection was lost. When an HTTP server answers there the address is shown, once,
+        and not in Ansible's log file. The controller's port is the same one where that is free.
+    type: dict
+    suboptions:
+      port:
+        description: The port at 127.0.0.1 of the host. Without it there is no tunnel.
+        type: int
+      file:
+        description: A file of the host whose first line is the rest of the address, such as a path with a token.
+        type: str
+        default: ""
   quiet:
-    description: Shows nothing. Without it the environment variable E(EXPERIMENTS_SPOT_QUIET) decides.
+    description:
+      - Shows nothing but the address of O(forward). Without it the environment variable E(EXPERIMENTS_SPOT_QUIET)
+        decides.
     type: bool
 attributes:
   check_mode:

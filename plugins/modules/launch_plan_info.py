@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: launch_plan_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Plan the launch of an experiment and report everything that would make it fail
 description:
   - Reads from AWS, in parallel, all that the launch of an experiment depends on, and changes nothing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: orphans
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Remove what experiments left behind
 description:
   - Reads anew what carries a tag of this collection and nobody uses, as M(experiments.spot.orphans_info) does, and
@@ -175,9 +175,8 @@ def remove(clients: Clients, params: Resource, check_mode: bool, now: datetime) 
     }
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         result = remove(Clients(module), module.params, module.check_mode, datetime.now(timezone.utc))
     except ReadError as error:
@@ -186,7 +185,13 @@ def main() -> None:
     if failures:
         lines = [f"  - {line}" for line in failures]
         module.fail_json(msg="\n".join(["Could not remove everything; the rest is removed:", *lines]), **result)
-    module.exit_json(**result)
+    return result
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: orphans_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather what experiments left behind and what that costs
 description:
   - Lists what carries a tag of this collection and nobody uses, from one parallel read of each region.
@@ -21,11 +21,6 @@ description:
 author:
   - experiments.spot authors (@experiments-spot)
 options:
-  regions:
-    description: Regions to look in, all at the same time. Empty for O(region) alone.
-    type: list
-    elements: str
-    default: []
   experiment:
     description: Only what belongs to this experiment.
     type: str
@@ -38,6 +33,7 @@ options:
     default: 3600
 extends_documentation_fragment:
   - experiments.spot.attributes.reads
+  - experiments.spot.regions
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
@@ -168,14 +164,19 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         found = reads.everywhere(Clients(module), module.params, datetime.now(timezone.utc))
     except ReadError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **found)
+    return {"changed": False, **found}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

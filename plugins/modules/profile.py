@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: profile
 short_description: Read, complete and check the profile of an experiment
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Finds a profile by name, lays it over the profile that it extends, applies what C(-e) says, fills in templates and
     completes it with defaults.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: public_image_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather the newest Deep Learning, Ubuntu and Amazon Linux images of a region
 description:
   - Lists the images that AWS and Canonical name in public parameters of Systems Manager, always the newest ones, with
@@ -127,9 +127,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         clients = Clients(module)
         found = reads.public_images(clients, module.params)
@@ -137,7 +136,13 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except ApiError as error:
         module.fail_json(msg="\n".join(failures([error])))
-    module.exit_json(changed=False, region=clients.region, **found)
+    return {"changed": False, "region": clients.region, **found}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: python_env_info
 short_description: Tell what an instance has of a Python environment
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - experiments.spot authors (@experiments-spot)
 description:

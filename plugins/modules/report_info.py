@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: report_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather what happened in experiments
 description:
   - Tells which instances experiments had, how each ended, what was refused, and the prices of the time in which they
@@ -22,14 +22,6 @@ options:
     description:
       - Name of the experiment. Without it all experiments of the region are listed.
     type: str
-  regions:
-    description:
-      - Regions to look in, all at the same time. Those that are not enabled for the account are passed over, and
-        RV(left_out) says so.
-      - Empty for O(region) alone.
-    type: list
-    elements: str
-    default: []
   results:
     description:
       - Folders in which results of experiments lie, each in a folder of its own. Every file C(ledger.json) in them is
@@ -40,6 +32,7 @@ options:
     default: []
 extends_documentation_fragment:
   - experiments.spot.attributes.reads
+  - experiments.spot.regions
   - amazon.aws.common.modules
   - amazon.aws.region.modules
   - amazon.aws.boto3
@@ -142,6 +135,10 @@ experiments:
           description: Availability Zone.
           type: str
           sample: us-east-1a
+        image_id:
+          description: Image that it was launched from.
+          type: str
+          sample: ami-0123456789abcdef0
         lifecycle:
           description: C(spot) or C(on-demand).
           type: str
@@ -227,14 +224,19 @@ ARGUMENT_SPEC: dict[str, Any] = {
 }
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         gathered = reads.gather(Clients(module), module.params, datetime.now(timezone.utc))
     except ReadError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **gathered)
+    return {"changed": False, **gathered}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: spot_end_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Tell why instances ended and whether that may be retried
 description:
   - Tells for each instance whether it is alive, is about to be taken back by EC2, or why it ended, by its state reason

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: spot_fleet
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Launch the instances of an experiment with a Spot Fleet request
 description:
   - Makes, changes and cancels Spot Fleet requests (C(RequestSpotFleet)), for those who have a role for them.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: spot_fleet_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather Spot Fleet requests with their instances and history
 description:
   - Lists Spot Fleet requests, those of one experiment, those named by id, or all of the region.

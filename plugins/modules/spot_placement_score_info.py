@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: spot_placement_score_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather how likely regions or zones can give Spot capacity
 description:
   - Tells the Spot placement scores of up to 10 regions, or of their zones, for a number of instances of given types.
@@ -171,7 +171,7 @@ def gather(module: Any, now: datetime) -> dict[str, Any]:
 def main() -> None:
     """Entry point."""
     module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    reads.answer(module, gather)
+    module.exit_json(**reads.answer(module, gather))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: spot_pool_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather the cheapest Spot pools of several regions
 description:
   - Lists pools, which are instance types in zones, of all given regions side by side, the cheapest first, with the
@@ -284,10 +284,15 @@ def gather(module: Any, now: datetime) -> dict[str, Any]:
     return {"regions": names, **market_reads.pools(sources, module.params, now)}
 
 
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
+    return reads.answer(module, gather)
+
+
 def main() -> None:
     """Entry point."""
     module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    reads.answer(module, gather)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: spot_price_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather Spot prices of now and of the past
 description:
   - Tells what instance types cost as Spot Instances in each zone (Linux), now and over some hours or days, with the
@@ -221,7 +221,7 @@ def main() -> None:
     module = AnsibleAWSModule(
         argument_spec=ARGUMENT_SPEC, mutually_exclusive=[("hours", "days")], supports_check_mode=True
     )
-    reads.answer(module, gather)
+    module.exit_json(**reads.answer(module, gather))
 
 
 if __name__ == "__main__":

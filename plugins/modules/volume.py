@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: volume
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Make, change or delete an EBS volume by its name
 description:
   - Makes a volume (empty, or from a snapshot), changes its size, type, speed, name or tags, or deletes it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: volume_info
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Gather EBS volumes and snapshots and what they cost
 description:
   - Lists the volumes and snapshots that this collection made, or all of the region.
@@ -236,16 +236,15 @@ def snapshots_of(found: dict[str, list[Resource]], params: Resource, volumes: li
     return sorted(wanted_of(listed, params), key=lambda one: (one["name"], one["started"], one["snapshot_id"]))
 
 
-def main() -> None:
-    """Entry point."""
-    module = AnsibleAWSModule(
-        argument_spec={
-            "all": {"type": "bool", "default": False},
-            "experiment": {"type": "str"},
-            "volume": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
+ARGUMENT_SPEC: dict[str, Any] = {
+    "all": {"type": "bool", "default": False},
+    "experiment": {"type": "str"},
+    "volume": {"type": "str"},
+}
+
+
+def run(module: Any) -> dict[str, Any]:
+    """What the module answers; fails through it."""
     try:
         found, notes = read(Clients(module)("ec2"), module.params["all"])
     except (reads.ReadError, experiment_api.ApiError) as error:
@@ -253,9 +252,16 @@ def main() -> None:
     volumes = volumes_of(found, module.params)
     snapshots = snapshots_of(found, module.params, volumes)
     amounts = [one["cost_per_month"] for one in [*volumes, *snapshots]]
-    module.exit_json(
-        changed=False, volumes=volumes, snapshots=snapshots, cost_per_month=cost.total(amounts), notes=notes
-    )
+    return {
+        "changed": False, "volumes": volumes, "snapshots": snapshots, "cost_per_month": cost.total(amounts),
+        "notes": notes,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleAWSModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    module.exit_json(**run(module))
 
 
 if __name__ == "__main__":

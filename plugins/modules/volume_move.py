@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: volume_move
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Move EBS volumes into another Availability Zone
 description:
   - Takes a snapshot of each volume, waits for it, makes a volume of it in the other zone, and proves that one

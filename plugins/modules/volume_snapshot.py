@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: volume_snapshot
-version_added: 0.1.0
+version_added: 1.0.0
 short_description: Take a snapshot of an EBS volume and wait for it, or delete one
 description:
   - Takes a snapshot and waits until it is complete, which takes hours for the first one of a large volume. One that is

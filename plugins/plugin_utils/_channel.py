@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
+from ansible_collections.experiments.spot.plugins.plugin_utils import _gitignore, _ssh
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import Finished, run_watched
 from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import (
     FATAL,
@@ -39,6 +40,7 @@ OPTIONS: dict[str, Any] = {
     "compress": {"type": "str", "choices": ["auto", "none", "zstd", "zlib"], "default": "auto"},
     "partial": {"type": "bool", "default": True},
     "checksum": {"type": "bool", "default": False},
+    "sparse": {"type": "bool", "default": False},
     "bwlimit": {"type": "str", "default": ""},
     "links": {"type": "str", "choices": ["keep", "safe", "follow", "skip"], "default": "keep"},
     "owner": {"type": "str", "default": ""},
@@ -72,7 +74,7 @@ def transfer_of(channel: Mapping[str, Any], compress: str, rank: int = 0, count:
     local = absolute(channel["local_path"])
     if channel["direction"] == "in":
         local = rank_path(local, rank, count)
-    plain = ("recursive", "delete", "gitignore", "partial", "checksum", "links")
+    plain = ("recursive", "delete", "gitignore", "partial", "checksum", "sparse", "links")
     texts = ("bwlimit", "owner", "chmod")
     return Transfer(
         direction=channel["direction"],
@@ -100,6 +102,8 @@ def path_problems(transfer: Transfer) -> list[str]:
         problems.append(f"remote_path {error}")
     if not transfer.remote_path:
         problems.append("remote_path: is empty; ~ is the home directory of the login user")
+    if transfer.gitignore and transfer.direction == "in" and glob.has_magic(transfer.remote_path):
+        problems.append("gitignore: needs a directory to ask git in, not a remote_path with wildcards")
     if transfer.owner and transfer.direction == "in":
         problems.append("owner: is for what goes out; what comes in belongs to you")
     return problems
@@ -224,7 +228,14 @@ def chosen(
 
 
 def run_rsync(transfer: Transfer, target: _ssh.Target, tick: Callable[[Report], None]) -> tuple[Report, Finished]:
-    """Runs rsync once; ``tick`` is called at least once a second with what it did so far."""
+    """Runs the transfer once; ``tick`` is called at least once a second with what rsync did so far."""
+    if transfer.gitignore:
+        return _gitignore.run(transfer, target, lambda one: rsync_once(one, target, tick))
+    return rsync_once(transfer, target, tick)
+
+
+def rsync_once(transfer: Transfer, target: _ssh.Target, tick: Callable[[Report], None]) -> tuple[Report, Finished]:
+    """Runs rsync once."""
     report = Report()
     environ = {**os.environ, "LC_ALL": "C"}
     finished = run_watched(rsync_argv(transfer, target), report.take, lambda: tick(report), environ)

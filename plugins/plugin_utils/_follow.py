@@ -18,6 +18,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.spec import 
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import (
     PROPERTIES,
     Current,
+    matrix_progress,
     parse_show,
     summary,
 )
@@ -29,6 +30,8 @@ OVER = ("succeeded", "failed", "stopped", "interrupted")
 PHASES = {
     "starting": "starting",
     "pulling": "pulling image",
+    "building": "building image",
+    "loading": "loading image",
     "running": "running",
     "saving": "sending results",
     "stopping": "stopping",
@@ -130,6 +133,7 @@ class JobView:
     def phase(self) -> str:
         """The state for people, with its duration where it is known."""
         text = PHASES.get(self.state or "", self.state or "not started")
+        text = " ".join(filter(None, [text, matrix_progress(self.facts) if self.state == "running" else ""]))
         return text if self.running_for is None else f"{text} {duration(self.running_for)}"
 
 

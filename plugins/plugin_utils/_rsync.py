@@ -14,6 +14,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ansible_collections.experiments.spot.plugins.plugin_utils import _narrow
 from ansible_collections.experiments.spot.plugins.plugin_utils._ssh import Target, ssh_base
 
 MARK = "spot-change:"
@@ -31,13 +32,16 @@ class Transfer:
         local_is_dir: whether the local side is a directory (matters for ``out`` only).
         compress: ``none``, ``zstd``, ``zlib`` or ``negotiate`` (the best that both sides know, at a low level).
         filter: rsync's filter rules, in order, before ``exclude``.
-        gitignore: leave out what the .gitignore files of the source name, and .git itself.
+        gitignore: leave out what git ignores at the source, and .git itself.
+        ignored, ignored_from: patterns of what git ignores, and a file of more of them; see `_gitignore`.
         partial: keep what came of a file when the connection breaks, to go on from there.
         checksum: compare contents, not size and time.
+        sparse: blocks of zeros take no room at the destination; rsync then writes a kilobyte at a time.
         bwlimit: rsync's rate limit, such as ``500k`` or ``1.5m`` bytes a second; empty for none.
         links: symlinks are kept (``keep``), kept when they stay inside (``safe``), followed, or left out (``skip``).
         owner: ``user[:group]`` of what is received on the instance, which takes sudo there; empty for the login user.
         chmod: rsync's ``--chmod``, such as ``D755,F644``.
+        only: these paths of the source alone, relative to it; None for everything.
     """
 
     direction: str
@@ -52,11 +56,20 @@ class Transfer:
     gitignore: bool = False
     partial: bool = True
     checksum: bool = False
+    sparse: bool = False
     bwlimit: str = ""
     links: str = "keep"
     owner: str = ""
     chmod: str = ""
     dry_run: bool = False
+    only: tuple[str, ...] | None = None
+    ignored: tuple[str, ...] = ()
+    ignored_from: str = ""
+
+    @property
+    def source(self) -> str:
+        """The source as rsync gets it."""
+        return self.local_path if self.direction == "out" else remote_path(self.remote_path)
 
 
 def shell_word(word: str) -> str:
@@ -126,10 +139,10 @@ def mode_arguments(transfer: Transfer) -> list[str]:
         "--perms",
         "--times",
         "--omit-dir-times",
-        "--sparse",
     ]
     arguments += LINKS[transfer.links]
     switches = {"--delete": transfer.delete, "--dry-run": transfer.dry_run, "--checksum": transfer.checksum}
+    switches["--sparse"] = transfer.sparse
     arguments += [switch for switch, on in switches.items() if on]
     if transfer.bwlimit:
         arguments.append(f"--bwlimit={transfer.bwlimit}")
@@ -150,7 +163,11 @@ def filter_arguments(transfer: Transfer) -> list[str]:
     arguments += [f"--filter={rule}" for rule in transfer.filter]
     arguments += [f"--exclude={pattern}" for pattern in transfer.exclude]
     if transfer.gitignore:
-        arguments += ["--exclude=.git/", "--filter=:- .gitignore"]
+        arguments += ["--exclude=.git", *(f"--exclude={pattern}" for pattern in transfer.ignored)]
+    if transfer.ignored_from:
+        arguments.append(f"--exclude-from={transfer.ignored_from}")
+    if transfer.only is not None:
+        arguments += _narrow.arguments(transfer.only, transfer.source, PARTIAL if transfer.partial else "")
     return arguments
 
 
@@ -233,11 +250,13 @@ class Report:
     changes: list[Change] = field(default_factory=list)
 
     def take(self, line: str) -> None:
-        """Reads one line of rsync's output."""
-        if line.startswith(MARK):
-            flags, _blank, path = line[len(MARK) :].lstrip().partition(" ")
+        """Reads one line of rsync's output; a deletion may stand behind the progress, on the same line."""
+        before, mark, change = line.partition(MARK)
+        if mark and (not before or _PROGRESS.match(before)):
+            flags, _blank, path = change.lstrip().partition(" ")
             self.changes.append(Change(flags, path.lstrip() if flags.startswith("*") else path))
-        elif not self._take_progress(line):
+            line = before
+        if line and not self._take_progress(line):
             self._take_statistic(line)
 
     def _take_progress(self, line: str) -> bool:
@@ -312,6 +331,7 @@ NO_SOURCE = "the source path does not exist"
 
 # First match wins; a message says more than a code: rsync's code is 12 for a missing program and a full disk alike.
 RULES: tuple[Rule, ...] = (
+    Rule(r"^gitignore: ", FATAL, "what git ignores cannot be told"),
     Rule(r"no space left on device|disk quota exceeded", FATAL, "there is no space left on the receiving side"),
     Rule(
         r"rsync: (command )?not found|rsync: no such file", FATAL, "rsync is missing on the instance; install it there"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from botocore.loaders import JSONFileLoader
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
@@ -15,3 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 _read = JSONFileLoader.load_file
 _shared = functools.cache(lambda path: _read(JSONFileLoader(), path))
 JSONFileLoader.load_file = lambda self, path: _shared(path)
+
+# A machine that is slow, or busy with whole runs, is no mistake of ours.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")

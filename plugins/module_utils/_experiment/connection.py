@@ -12,12 +12,12 @@ import threading
 from typing import Any
 
 with contextlib.suppress(ImportError):  # AnsibleAWSModule checks the SDK and says what to install.
-    import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import get_aws_connection_info
 
+from . import sdk
 from .api import ApiError
 
 # The Price List Query API answers only in a few regions. Source: AWS Billing user guide, price list endpoints.
@@ -84,7 +84,7 @@ class Clients:
 
     def _open(self) -> Any:
         if not self._sessions:
-            self._sessions.append(boto3.session.Session(profile_name=self._profile))
+            self._sessions.append(sdk.session(self._profile))
         return self._sessions[0]
 
     def _make(self, service: str) -> Any:

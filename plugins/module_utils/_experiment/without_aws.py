@@ -71,5 +71,8 @@ def _afterwards(profile: Profile) -> Iterator[tuple[str, str]]:
     yield f"recovery{mode}", "no notice is watched for; typed again, the command starts a job that was cut off"
     if recovery["webhook"]:
         yield "recovery.webhook", "nothing is sent"
+    notify = profile.get("notify") or {}
+    if any(notify.get(key) for key in ("webhook", "topic", "desktop")):
+        yield "notify", "nothing is told"
     if job and job["at_end"] == "terminate":
         yield "job.at_end", "terminate ends no machine"

@@ -5,7 +5,8 @@
 It lies on the instance as /usr/local/lib/experiments-spot/job.py and is the main process of the unit
 experiments-spot-job.service, so it needs nothing but Python 3.9 and the docker command.
 `job.py /etc/experiments-spot/job.json` pulls the image, runs the container, passes SIGTERM on as `docker stop`,
-or runs commands as a user of the instance and passes SIGTERM on to them; it
+or runs commands as a user of the instance and passes SIGTERM on to them; with a
+matrix it does so for each of its combinations, with retries again after a failure; it
 enforces the time limit and writes every change of state to the ledger. Whether a SIGTERM means that AWS takes the
 instance is written in /run/experiments-spot/notice.json: then the run is `interrupted`, which the next one resumes.
 
@@ -28,7 +29,7 @@ import tempfile
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 EX_UNAVAILABLE = 69
 EX_CANTCREAT = 73
@@ -36,8 +37,18 @@ EX_CONFIG = 78
 EX_STOPPED = 143
 
 SCHEMA = 1
-OPEN_STATES = ("starting", "pulling", "running")
+OPEN_STATES = ("starting", "pulling", "building", "loading", "running")
 KEPT_RUNS = 200
+# Combinations of a matrix: their folders lie in this one of the state directory, and so many failed ones are named.
+MATRIX_DIR = "matrix"
+KEPT_COMBINATIONS = 1000
+NAMED_FAILURES = 5
+# Pause before a job that failed is started again (seconds): the first one, each twice as long as the one before, the
+# longest. What would fail in the same way again is not started again: docker's own errors and commands that are not
+# there (125 to 127), and a job that was killed, most often since the memory was not enough (137).
+RETRY_FIRST = 10.0
+RETRY_LONGEST = 300.0
+NOT_AGAIN = (0, 125, 126, 127, 137)
 # What the notice watcher of this instance has seen; job.json may name another file.
 NOTICE_PATH = "/run/experiments-spot/notice.json"
 # A job may tell how far it is in this file of its state directory; the ledger's copy is so many seconds old at most.
@@ -56,6 +67,14 @@ RESULTS_UNIT = "experiments-spot-results@end.service"
 RESULTS_KEYS = ("time", "pushed", "url", "files", "bytes", "total", "left", "failed", "message")
 # Logins of registries, where the role docker wrote some; the engine's command has its own otherwise.
 REGISTRIES = "/etc/experiments-spot/docker"
+# The log of each generation, in the state directory: so many lines at most, since a journal knows no end; and so many
+# seconds at most, of which a notice leaves few.
+LOG_DIR = "logs"
+LOG_LINES = 200_000
+LOG_TIMEOUT = 20.0
+LOG_TIMEOUT_STOPPED = 3.0
+# What was loaded from an image archive last: a large one is read again only when it has changed.
+ARCHIVE_STATUS = "/var/lib/experiments-spot/archive.json"
 # docker stop waits as long as the grace says and then kills; this is for the engine itself.
 ENGINE_SLACK = 10
 STDERR_TAIL = 8192
@@ -357,20 +376,32 @@ class Ledger:
     def __init__(self, spec: dict[str, Any]) -> None:
         self.path = str(spec["ledger"])
         self.entry: dict[str, Any] = {key: spec.get(key) for key in ("generation", "rank", "instance_id", "image")}
-        if spec.get("code"):
-            self.entry["code"] = spec["code"]
+        # AWS forgets an instance an hour after its end: what it was and cost is then known from here alone.
+        self.entry.update({key: spec[key] for key in ("code", "asked", "machine") if spec.get(key)})
         self.entry.update(spec_sha256=spec.get("spec_sha256"), state="starting", exit_code=None)
         self.entry.update(started=now(), finished=None, message="")
         found = read_ledger(self.path)
         path = progress_path(spec)
         earlier = close_lost_runs(found.get("runs", []), read_progress(path))
-        self.data = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
+        self.data: dict[str, Any] = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
         self.data = {"schema": SCHEMA, **self.data, "runs": [*earlier, self.entry][-KEPT_RUNS:]}
-        if found.get("notices"):  # the notice watcher's
-            self.data["notices"] = found["notices"]
+        # The notice watcher's, and what became of the combinations of a matrix in earlier generations.
+        self.data.update({key: found[key] for key in ("notices", "combinations", "rerun") if found.get(key)})
+        for record in self.data.get("combinations", {}).values():
+            if record.get("state") == "running":
+                record.update(state="lost", message="ended without a word (instance or runner lost)")
         write_ledger(self.path, self.data)
         if os.path.exists(path):  # it told of the run before
             os.unlink(path)
+
+    def combination(self, one: dict[str, Any]) -> dict[str, Any]:
+        """The record of a combination, made when there is none; it is written with the next change."""
+        kept = self.data.setdefault("combinations", {})
+        record: dict[str, Any] = kept.pop(one["sha256"], {"state": "waiting", "exit_code": None})
+        kept[one["sha256"]] = record  # the one that was used last is the last one
+        self.data["combinations"] = dict(list(kept.items())[-KEPT_COMBINATIONS:])
+        record.update({key: one[key] for key in ("index", "name", "params")})
+        return record
 
     def note(self, **changes: Any) -> None:
         """Change the entry of this run on disk."""
@@ -469,6 +500,76 @@ def get_image(spec: dict[str, Any], pull: Callable[[str], tuple[int, str]], pres
     raise JobError(reason, EX_UNAVAILABLE)
 
 
+# What docker build or docker load says -> what it means and what to do. The first match counts.
+NO_SPACE = ("no space left",)
+BUILD_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (NO_SPACE, "no space left on the engine's disk: give a larger image.root_volume_size, or docker system prune"),
+    (("dockerfile parse error", "unknown instruction", "unknown flag"), "the Dockerfile is not right"),
+    (("target stage", "failed to reach build target"), "the Dockerfile has no stage of the name job.build.target"),
+    (
+        ("pull access denied", "manifest unknown", "failed to resolve source metadata"),
+        "an image of FROM was not pulled",
+    ),
+    (("failed to compute cache key", "copy failed", "add failed", "failed to calculate checksum"), "a file is missing"),
+)
+LOAD_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (NO_SPACE, "no space left on the engine's disk: give a larger image.root_volume_size, or docker system prune"),
+    (
+        ("eof", "invalid tar", "archive/tar", "no such file", "unrecognized image", "invalid archive", "gzip", "zstd"),
+        "it is damaged, or nothing that docker save has made",
+    ),
+)
+
+
+def reason_of(said: str, reasons: tuple[tuple[tuple[str, ...], str], ...], other: str) -> str:
+    """One line: what went wrong with an image, and what docker said."""
+    text = said.lower()
+    if any(sign in text for sign in ENGINE_DOWN):
+        return f"docker does not answer: {one_line(said)}; look at systemctl status docker"
+    found = next((meaning for signs, meaning in reasons if any(sign in text for sign in signs)), other)
+    return f"{found} ({one_line(said)})"
+
+
+def build_argv(spec: dict[str, Any], registries: str = REGISTRIES) -> list[str]:
+    """The docker build command of job.build."""
+    build = spec["build"]
+    login = ["--config", registries] if os.path.isdir(registries) else []
+    argv = ["docker", *login, "build", "--tag", str(spec["image"]), "--file", dockerfile_of(build)]
+    argv += ["--target", str(build["target"])] if build.get("target") else []
+    for name, value in (build.get("args") or {}).items():
+        argv += ["--build-arg", f"{name}={value}"]
+    return [*argv, str(build["context"])]
+
+
+def dockerfile_of(build: dict[str, Any]) -> str:
+    """Path of the Dockerfile; a relative one starts from the context."""
+    return os.path.join(str(build["context"]), str(build.get("dockerfile") or "Dockerfile"))
+
+
+def check_build(build: dict[str, Any]) -> None:
+    """Raise when what is to be built is not on the instance."""
+    todo = "send it by a channel or section code"
+    if not os.path.isdir(str(build["context"])):
+        raise JobError(f"job.build.context {build['context']} is no directory of the instance; {todo}", EX_CONFIG)
+    if not os.path.isfile(dockerfile_of(build)):
+        raise JobError(f"job.build.dockerfile: there is no {dockerfile_of(build)} on the instance; {todo}", EX_CONFIG)
+
+
+def stamp_of(spec: dict[str, Any]) -> dict[str, Any]:
+    """What an image archive is recognised by.
+
+    Raises:
+        JobError: there is none.
+    """
+    path = str(spec["archive"])
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        what = f"job.archive {path} is not on the instance: {error.strerror}; send it by a channel"
+        raise JobError(what, EX_CONFIG) from error
+    return {"path": path, "size": found.st_size, "mtime_ns": found.st_mtime_ns, "image": spec["image"]}
+
+
 def has_nvidia() -> bool:
     """Whether the engine can give a container the GPUs: by NVIDIA's runtime or by CDI."""
     info = docker("info", "--format", "{{json .Runtimes}} {{json .CDISpecDirs}}")
@@ -479,7 +580,7 @@ def has_nvidia() -> bool:
 
 def run_argv(spec: dict[str, Any], gpus: bool) -> list[str]:
     """The docker run command of a job."""
-    state_dir = str(spec["state_dir"])
+    state_dir = str(spec.get("whole_dir") or spec["state_dir"])
     grace = grace_of(spec)
     argv = ["docker", "run", "--rm", "--init", "--name", str(spec["container"]), "--stop-timeout", str(grace)]
     argv += ["--label", f"experiments.spot={spec.get('experiment')}", "--log-driver", "none"]
@@ -487,6 +588,8 @@ def run_argv(spec: dict[str, Any], gpus: bool) -> list[str]:
     for key in ("env_file", "workdir", "user", "shm_size"):
         argv += [f"--{key.replace('_', '-')}", str(spec[key])] if spec.get(key) else []
     argv += ["--gpus", "all"] if gpus else []
+    for name, value in (spec.get("own_env") or {}).items():
+        argv += ["--env", f"{name}={value}"]
     for mount in [f"{state_dir}:{state_dir}", *(spec.get("mounts") or [])]:
         argv += ["--volume", str(mount)]
     return [*argv, *map(str, spec.get("extra_args") or []), str(spec["image"]), *map(str, spec.get("command") or [])]
@@ -576,7 +679,7 @@ def native_env(spec: dict[str, Any], user: pwd.struct_passwd) -> dict[str, str]:
     own |= {"PATH": PATH, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
     if spec.get("gpus") == "none":  # source: CUDA C++ programming guide, "CUDA environment variables"
         own["CUDA_VISIBLE_DEVICES"] = ""
-    return own | read_env(spec.get("env_file"))
+    return own | read_env(spec.get("env_file")) | (spec.get("own_env") or {})
 
 
 def native_argv(spec: dict[str, Any], step: list[str]) -> list[str]:
@@ -620,6 +723,17 @@ class Run:
         self.grace = grace_of(spec)
         self.notice: dict[str, Any] = {}
         self.usage = Usage()
+        self.deadline = math.inf
+
+    def begin(self) -> None:
+        """The time limit counts from now."""
+        limit = self.spec.get("time_limit")
+        self.deadline = time.monotonic() + float(limit) if limit else math.inf
+        self.ended_by = self.where = ""
+
+    def left(self) -> float | None:
+        """Seconds until the time limit, None without one."""
+        return None if self.deadline == math.inf else max(0.0, self.deadline - time.monotonic())
 
     def on_signal(self, number: int, frame: Any) -> None:
         """SIGTERM or SIGINT: end in order."""
@@ -649,7 +763,25 @@ class Run:
         self.note("pulling")
         say(f"pulling {image}")
         child = subprocess.Popen(pull_argv(image), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        pump = threading.Thread(target=self._drain, args=(child,), daemon=True)
+        return self._said(child)
+
+    def make_image(self, state: str, argv: list[str]) -> tuple[int, str]:
+        """docker build or docker load with all that it says in the journal; a signal ends it."""
+        self.note(state)
+        try:
+            child = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env={**os.environ, "BUILDKIT_PROGRESS": "plain"},
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise JobError(
+                "docker is not installed on this instance; set runtime.docker: true", EX_UNAVAILABLE
+            ) from error
+        return self._said(child, 1)
+
+    def _said(self, child: subprocess.Popen[bytes], copy_to: int | None = None) -> tuple[int, str]:
+        """Wait for a command of docker, which a signal ends; its exit code and the end of what it said."""
+        pump = threading.Thread(target=self._drain, args=(child, copy_to), daemon=True)
         pump.start()
         self._wait(child, None)
         if child.poll() is None:
@@ -662,8 +794,9 @@ class Run:
     def _drain(self, child: subprocess.Popen[bytes], copy_to: int | None = None) -> None:
         """Read stderr to its end, keep the tail, hand it on piece by piece (progress bars have no line ends)."""
         self.stderr = b""
-        while child.stderr:
-            piece = os.read(child.stderr.fileno(), 65536)
+        stream = child.stderr or child.stdout
+        while stream:
+            piece = os.read(stream.fileno(), 65536)
             if not piece:
                 return
             self.stderr = (self.stderr + piece)[-STDERR_TAIL:]
@@ -678,11 +811,16 @@ class Run:
             self.wake.set()
 
         threading.Thread(target=watch, daemon=True).start()
-        end = math.inf if timeout is None else time.monotonic() + timeout
-        while time.monotonic() < end and not self.wake.wait(min(PROGRESS_EVERY, end - time.monotonic())):
-            self.note_progress()
-        if not self.stopped_by:
-            self.wake.clear()
+        self.sleep(timeout, lambda: child.poll() is not None)
+
+    def sleep(self, seconds: float | None, done: Callable[[], bool] = lambda: False) -> None:
+        """Until something is done, a signal comes, or the time is over (None: never); a wake-up that is old is none."""
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while not done() and not self.stopped_by and time.monotonic() < end:
+            if not self.wake.wait(max(0.0, min(PROGRESS_EVERY, end - time.monotonic()))):
+                self.note_progress()
+            elif not self.stopped_by:
+                self.wake.clear()
 
     def note_progress(self) -> None:
         """Copy the job's progress into the ledger; one that cannot be written now is not worth the job."""
@@ -708,10 +846,9 @@ class Run:
         child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         pump = threading.Thread(target=self._drain, args=(child, 2), daemon=True)
         pump.start()
-        limit = spec.get("time_limit")
-        self._wait(child, float(limit) if limit else None)
+        self._wait(child, self.left())
         if child.poll() is None:
-            self.ended_by = self.stopped_by or f"the time limit of {limit} s"
+            self.ended_by = self.stopped_by or f"the time limit of {spec.get('time_limit')} s"
             if self.stopped_by:
                 self.look_for_notice()
             self.stop(child)
@@ -727,15 +864,13 @@ class Run:
         self.check_native(workdir)
         self.check_stop()
         self.note("running")
-        limit = spec.get("time_limit")
-        end = time.monotonic() + float(limit) if limit else math.inf
         steps = steps_of(spec)
         code = 0
         for number, step in enumerate(steps):
             say(f"running {shlex.join(step)} as {user.pw_name} in {workdir}")
             who = {} if user.pw_uid == os.getuid() else {"user": user.pw_uid, "group": gid}
             groups = {"extra_groups": os.getgrouplist(user.pw_name, gid)} if who else {}
-            code = self.step(native_argv(spec, step), end, env=env, cwd=workdir, **who, **groups)
+            code = self.step(native_argv(spec, step), env=env, cwd=workdir, **who, **groups)
             if code or self.ended_by:
                 self.where = f"{' '.join(step[:2])} ({number + 1} of {len(steps)}): " if len(steps) > 1 else ""
                 break
@@ -750,7 +885,7 @@ class Run:
             what = f"job.scripts: {', '.join(missing)} not found in {workdir}"
             raise JobError(f"{what}; send them by a channel or section code", EX_CONFIG)
 
-    def step(self, argv: list[str], end: float, **options: Any) -> int:
+    def step(self, argv: list[str], **options: Any) -> int:
         """One command in a process group of its own; returns its exit code as a shell would tell it."""
         try:
             child = subprocess.Popen(
@@ -762,7 +897,7 @@ class Run:
             return 127 if isinstance(error, FileNotFoundError) else 126
         pump = threading.Thread(target=self._drain, args=(child, 2), daemon=True)
         pump.start()
-        self._wait(child, None if end == math.inf else max(0.0, end - time.monotonic()))
+        self._wait(child, self.left())
         if child.poll() is None:
             self.ended_by = self.stopped_by or f"the time limit of {self.spec.get('time_limit')} s"
             if self.stopped_by:
@@ -813,11 +948,78 @@ class Run:
         return "failed", exit_code, f"{where}{message}"
 
 
-def run_container(run: Run) -> int:
-    """Image, stale container, container; returns its exit code."""
+def is_there(image: str) -> bool:
+    """Whether the engine has an image."""
+    return docker("image", "inspect", "--format", "ok", image).returncode == 0
+
+
+def build_image(run: Run) -> None:
+    """Build the image of the job; what has not changed comes out of docker's own cache.
+
+    Raises:
+        JobError: nothing to build from, or a step failed.
+    """
     spec = run.spec
-    get_image(spec, run.pull, lambda image: docker("image", "inspect", "--format", "ok", image).returncode == 0)
+    check_build(spec["build"])
+    say(f"building {spec['image']} from {dockerfile_of(spec['build'])}")
+    status, said = run.make_image("building", build_argv(spec))
+    if status:
+        reason = reason_of(said, BUILD_REASONS, "a step failed, the log has all of it")
+        raise JobError(f"image {spec['image']} was not built: {reason}", EX_UNAVAILABLE)
+
+
+def load_image(run: Run, status_path: str = ARCHIVE_STATUS) -> None:
+    """Load the image of the job from its archive, unless that was done already.
+
+    Raises:
+        JobError: no archive, a damaged one, or one without the image.
+    """
+    spec = run.spec
+    stamp, image = stamp_of(spec), str(spec["image"])
+    if read_notice(status_path) == stamp and is_there(image):
+        return
+    say(f"loading {image} from {spec['archive']}")
+    status, said = run.make_image("loading", ["docker", "load", "--input", str(spec["archive"])])
+    if status:
+        reason = reason_of(said, LOAD_REASONS, "docker load failed")
+        raise JobError(f"job.archive {spec['archive']} was not loaded: {reason}", EX_UNAVAILABLE)
+    if not is_there(image):
+        names = [line.partition(":")[2].strip() for line in said.splitlines() if line.startswith("Loaded image")]
+        what = f"job.archive {spec['archive']} has {', '.join(names) or 'no image with a name'} and not {image}"
+        raise JobError(f"{what}; correct job.image", EX_CONFIG)
+    try:
+        os.makedirs(os.path.dirname(status_path), exist_ok=True)
+        with open(status_path, "w", encoding="utf-8") as stream:
+            json.dump(stamp, stream)
+    except OSError as error:
+        say(f"{status_path} cannot be written: {error.strerror}; the archive is loaded again next time")
+
+
+def have_image(run: Run) -> None:
+    """Have the image of the job: built, loaded or pulled."""
+    if run.spec.get("build"):
+        build_image(run)
+    elif run.spec.get("archive"):
+        load_image(run, str(run.spec.get("archive_status") or ARCHIVE_STATUS))
+    else:
+        get_image(run.spec, run.pull, is_there)
     run.check_stop()
+
+
+class End(NamedTuple):
+    """How a job ended: state and message for the ledger, status of the runner, exit code of what it ran."""
+
+    state: str
+    status: int
+    message: str
+    exit_code: int | None
+
+
+def run_once(run: Run) -> int:
+    """Stale container and container, or the commands; returns the exit code."""
+    spec = run.spec
+    if not spec.get("image"):
+        return run.native()
     # A runner that was killed may have left its container behind: two of them must never write the same checkpoints.
     if docker("container", "inspect", "--format", "ok", spec["container"]).returncode == 0:
         say(f"removing the container {spec['container']} that an earlier run left behind")
@@ -825,21 +1027,241 @@ def run_container(run: Run) -> int:
     return run.container()
 
 
+# ---- again after a failure --------------------
+
+
+def pause_before(attempt: int) -> float:
+    """Seconds before the next attempt, after so many of them (from 1)."""
+    return min(RETRY_LONGEST, RETRY_FIRST * 2.0 ** min(attempt - 1, 10))
+
+
+def is_again(run: Run, exit_code: int, attempt: int) -> bool:
+    """Whether a job is started again: it failed by itself, may try again, and the time limit leaves the time."""
+    left = run.left()
+    in_time = left is None or left > pause_before(attempt)
+    tries = int(run.spec.get("retries") or 0)
+    return exit_code not in NOT_AGAIN and not run.ended_by and not run.stopped_by and attempt <= tries and in_time
+
+
+def attempts(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
+    """The job, again after a failure as often as job.retries allows; returns how it ended at last.
+
+    Args:
+        run: of this job.
+        ledger: of this job; its entry has the number of the attempt.
+        record: what tells of the attempts that failed, a part of the ledger.
+    """
+    run.begin()
+    attempt, tries = 1, int(run.spec.get("retries") or 0)
+    ledger.entry.pop("attempt", None)
+    while True:
+        exit_code = run_once(run)
+        state, status, message = run.outcome(exit_code)
+        if not is_again(run, exit_code, attempt):
+            told = f"{message + ', ' if message else ''}{attempt} attempts"
+            return End(state, status, told if attempt > 1 and state == "failed" else message, exit_code)
+        failed = {"exit_code": exit_code, "finished": now(), "message": message}
+        record["retried"] = [*record.get("retried", []), failed][-KEPT_RUNS:]
+        pause = pause_before(attempt)
+        attempt += 1
+        ledger.note(attempt=attempt)
+        say(f"failed, exit code {exit_code}; attempt {attempt} of {tries + 1} in {pause:g} s")
+        run.sleep(pause)
+        if run.stopped_by:
+            run.ended_by = run.stopped_by
+            run.look_for_notice()
+            return End(*run.outcome(exit_code), exit_code)
+
+
+# ---- matrix --------------------
+
+
+def is_over(record: dict[str, Any]) -> bool:
+    """Whether a combination has come to its end: one that was stopped or interrupted has not."""
+    return record.get("state") == "succeeded" or (
+        record.get("state") == "failed" and record.get("exit_code") is not None
+    )
+
+
+def substituted(word: str, params: dict[str, str], quote: Callable[[str], str] = str) -> str:
+    """A word of the command with each $(NAME) of the matrix replaced, as Kubernetes does it in the command of a pod."""
+    for name, value in params.items():
+        word = word.replace(f"$({name})", quote(value))
+    return word
+
+
+def combined(spec: dict[str, Any], one: dict[str, Any]) -> dict[str, Any]:
+    """The job of one combination: its parameters in command and environment, and a folder of its own."""
+    params = one["params"]
+    folder = os.path.join(str(spec["state_dir"]), MATRIX_DIR, one["name"])
+    own = {"SPOT_STATE_DIR": folder, "SPOT_MATRIX_NAME": one["name"], "SPOT_MATRIX_INDEX": str(one["index"])}
+    own["SPOT_MATRIX_TOTAL"] = str(spec.get("matrix_total"))
+    words = {
+        "command": [substituted(str(word), params) for word in spec.get("command") or []],
+        "scripts": [substituted(str(line), params, shlex.quote) for line in spec.get("scripts") or []],
+    }
+    given = {key: value for key, value in words.items() if value}
+    return {**spec, **given, "state_dir": folder, "whole_dir": spec["state_dir"], "own_env": {**params, **own}}
+
+
+def make_folders(path: str, whole: str) -> None:
+    """Make a directory somewhere below another one, whose owner and permissions it gets."""
+    found = os.stat(whole)
+    parts = os.path.relpath(path, whole).split(os.sep)
+    for number in range(1, len(parts) + 1):
+        folder = os.path.join(whole, *parts[:number])
+        if not os.path.isdir(folder):
+            os.mkdir(folder)
+            os.chown(folder, found.st_uid, found.st_gid)
+            os.chmod(folder, found.st_mode & 0o7777)
+
+
+def make_folder(path: str, whole: str) -> None:
+    """Make the folder of a combination; whoever may write into the state directory may write there.
+
+    Raises:
+        JobError: disk full, read-only.
+    """
+    try:
+        make_folders(path, whole)
+        stale = os.path.join(path, PROGRESS_FILE)
+        if os.path.exists(stale):  # it told of the run before
+            os.unlink(stale)
+    except OSError as error:
+        raise JobError(
+            f"the folder {path} cannot be made: {error.strerror}; {_ledger_tip(error)}", EX_CANTCREAT
+        ) from error
+
+
+def reopen(spec: dict[str, Any], ledger: Ledger) -> None:
+    """What the user wants to run once more is not over any more; a wish counts once, whatever comes in between."""
+    wish = spec.get("rerun") or {}
+    if not wish.get("id") or ledger.data.get("rerun") == wish["id"]:
+        return
+    for record in map(ledger.combination, spec["matrix"]):
+        if not wish.get("failed_only") or record["state"] != "succeeded":
+            record.update(state="waiting", exit_code=None)
+    ledger.note()
+    ledger.data["rerun"] = wish["id"]
+
+
+def tell_matrix(spec: dict[str, Any], ledger: Ledger, name: str = "") -> None:
+    """Write how far the matrix is; `name` is the combination that runs now."""
+    records = [ledger.combination(one) for one in spec["matrix"]]
+    states = [str(record["state"]) for record in records if is_over(record)]
+    told = {"of": len(records), "done": len(states), "failed": states.count("failed")}
+    ledger.note(matrix={**told, "total": spec.get("matrix_total"), "now": name})
+
+
+def run_combination(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
+    """One combination to its end; its record says how it ended, whatever happens."""
+    make_folder(run.spec["state_dir"], run.spec["whole_dir"])
+    ledger.entry.pop("progress", None)
+    record.pop("retried", None)
+    record.update(state="running", exit_code=None, started=now(), finished=None, message="")
+    record.update({key: run.spec.get(key) for key in ("generation", "instance_id", "state_dir")})
+    end = End("stopped", EX_STOPPED, "", None)
+    try:
+        end = attempts(run, ledger, record)
+    except JobError as error:
+        end = End(end_before_container(run, error), error.status, str(error), None)
+        raise
+    finally:
+        record.update(state=end.state, exit_code=end.exit_code, message=end.message, finished=now())
+    return end
+
+
+def run_matrix(run: Run, ledger: Ledger) -> End:
+    """The combinations of this instance, one after the other; those that are over are left alone."""
+    spec = run.spec
+    reopen(spec, ledger)
+    total = len(spec["matrix"])
+    for number, one in enumerate(spec["matrix"], 1):
+        record = ledger.combination(one)
+        run.check_stop()
+        if is_over(record):
+            say(f"{one['name']} ({number} of {total}) has {record['state']} already; -e rerun=true runs it again")
+            continue
+        tell_matrix(spec, ledger, one["name"])
+        run.spec = combined(spec, one)
+        say(f"{one['name']} ({number} of {total})")
+        try:
+            end = run_combination(run, ledger, record)
+        finally:
+            run.spec = spec
+        say(f"{one['name']} {end.state}, exit code {end.exit_code}{': ' if end.message else ''}{end.message}")
+        if run.ended_by and run.stopped_by:
+            tell_matrix(spec, ledger)
+            return end
+        if end.exit_code == 125 and spec.get("image"):  # docker's own error, the next one would meet it too
+            break
+    tell_matrix(spec, ledger)
+    return matrix_end([ledger.combination(one) for one in spec["matrix"]])
+
+
+def matrix_end(records: list[dict[str, Any]]) -> End:
+    """How the whole ends: failed when one combination has, and it says which."""
+    failed = [record for record in records if record["state"] == "failed"]
+    if not failed:
+        return End("succeeded", 0, "", 0)
+    names = [f"{record['name']} (exit code {record['exit_code']})" for record in failed]
+    more = f" and {len(names) - NAMED_FAILURES} more" if len(names) > NAMED_FAILURES else ""
+    verb = "combination" if len(records) == 1 else "combinations"
+    message = f"{len(failed)} of {len(records)} {verb} failed: {', '.join(names[:NAMED_FAILURES])}{more}"
+    waiting = sum(1 for record in records if not is_over(record))
+    message += f"; {waiting} not run: {failed[-1].get('message')}" if waiting else ""
+    code = int(failed[-1]["exit_code"] or 1)
+    return End("failed", code, message, code)
+
+
+# ---- log --------------------
+
+
+def log_path(spec: dict[str, Any]) -> str:
+    """Where the log of a generation is kept, with what the job writes."""
+    return os.path.join(str(spec["state_dir"]), LOG_DIR, f"generation-{int(spec.get('generation') or 1):03d}.txt")
+
+
+def keep_log(run: Run) -> None:
+    """Add what the journal has of this run to the log of its generation; a log that cannot be kept is told, no more."""
+    spec, invocation = run.spec, os.environ.get("INVOCATION_ID", "")
+    if not invocation:  # not started by systemd
+        return
+    limit = LOG_TIMEOUT_STOPPED if run.stopped_by else LOG_TIMEOUT
+    path = log_path(spec)
+    argv = ["journalctl", "--quiet", "--no-pager", "--output", "cat", "--lines", str(LOG_LINES)]
+    argv.append(f"_SYSTEMD_INVOCATION_ID={invocation}")
+    try:
+        make_folders(os.path.dirname(path), str(spec["state_dir"]))
+        # What was said a moment ago may not have arrived yet. Source: journalctl(1), --sync.
+        subprocess.run(["journalctl", "--sync"], stderr=subprocess.DEVNULL, check=False, timeout=limit)
+        with open(path, "ab") as stream:
+            subprocess.run(argv, stdout=stream, stderr=subprocess.DEVNULL, check=True, timeout=limit)
+    except (OSError, subprocess.SubprocessError) as error:
+        say(f"the log is not kept in {path}: {error}")
+
+
+# ---- the whole --------------------
+
+
 def work(run: Run, ledger: Ledger) -> int:
     """The job, then the ledger; returns the runner's exit status."""
     spec = run.spec
-    exit_code = run_container(run) if spec.get("image") else run.native()
+    if spec.get("image"):
+        have_image(run)
+    end = run_matrix(run, ledger) if spec.get("matrix") is not None else attempts(run, ledger, ledger.entry)
     run.note_progress()
-    state, status, message = run.outcome(exit_code)
     # Whoever stops a job sends its results: the notice watcher within its time, `state: stopped` without one.
     saving = os.path.exists(str(spec.get("results_config") or RESULTS_CONFIG)) and not run.stopped_by
     if saving:
         ledger.entry["saving"] = True
-    ledger.end(state, exit_code, message)
-    say(f"{state}, exit code {exit_code}{': ' if message else ''}{message.removeprefix(f'{state}: ')}")
+    ledger.end(end.state, end.exit_code, end.message)
+    said = end.message.removeprefix(f"{end.state}: ")
+    say(f"{end.state}, exit code {end.exit_code}{': ' if end.message else ''}{said}")
+    keep_log(run)
     if saving:
         save_results(run, ledger)
-    return status
+    return end.status
 
 
 def save_results(run: Run, ledger: Ledger) -> None:
@@ -872,6 +1294,7 @@ def main(argv: list[str]) -> int:
         say(str(error) if str(error).startswith(state) else f"{state}: {error}")
         if run is not None and run.ledger is not None and error.status != EX_CANTCREAT:
             close_entry(run.ledger, state, error)
+            keep_log(run)
         return error.status
 
 

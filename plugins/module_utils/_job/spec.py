@@ -13,6 +13,8 @@ import os
 import re
 from typing import Any
 
+from ansible_collections.experiments.spot.plugins.module_utils._job import matrix
+
 UNIT = "experiments-spot-job.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 CONF_DIR = "/etc/experiments-spot"
@@ -45,6 +47,13 @@ def check_spec(spec: dict[str, Any], env: list[str]) -> list[str]:
         parts = mount.split(":")
         if len(parts) not in (2, 3) or not all(part.startswith("/") for part in parts[:2]):
             errors.append(f"spec.mounts {mount!r} is not /path/on/the/host:/path/in/the/container[:ro]")
+    errors += [f"spec.matrix: {text}" for text in matrix.problems(spec.get("matrix") or {})]
+    if spec.get("build") and spec.get("archive"):
+        errors.append("spec.build and spec.archive exclude each other")
+    if (spec.get("build") or spec.get("archive")) and not spec.get("image"):
+        errors.append("spec.image is missing: it names what is built or loaded")
+    if (spec.get("retries") or 0) < 0:
+        errors.append(f"spec.retries {spec['retries']} is below 0")
     for number, pair in enumerate(env):
         errors += check_env(number, pair)
     return errors
@@ -72,20 +81,44 @@ def job_document(params: dict[str, Any]) -> dict[str, Any]:
     """Content of job.json: the spec, who runs it and where its ledger is.
 
     Args:
-        params: the module's options experiment, name, generation, rank, count, instance_id and spec.
+        params: the module's options experiment, name, generation, rank, count, instance_id, machine and spec.
     """
     spec = {key: value for key, value in params["spec"].items() if value is not None}
     identity = {key: params[key] for key in ("experiment", "generation", "rank", "count", "instance_id")}
+    lists = spec.pop("matrix", None)
+    if lists:
+        own = matrix.share({**spec, "matrix": lists}, params["rank"], params["count"])
+        spec.update(matrix=own, matrix_total=matrix.size_of(lists))
+    asked = {"asked": params["asked"]} if params.get("asked") else {}
+    machine = {key: value for key, value in (params.get("machine") or {}).items() if value not in (None, "")}
     return {
         "schema": 1,
         **identity,
+        **asked,
         "job": params["name"],
         **spec,
         "container": f"spot-{params['experiment']}-{params['name']}",
         "env_file": JOB_ENV,
         "ledger": os.path.join(spec["state_dir"], "ledger.json"),
         "spec_sha256": sha256_of(params["spec"]),
+        **({"machine": machine} if machine else {}),
     }
+
+
+def with_asked(params: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """The module's options for a job that was asked for instead of that of the profile.
+
+    Args:
+        params: see `job_document`, and env.
+        asked: command, image and params (names and values of the environment), each where it was asked for.
+    """
+    changes = {key: asked[key] for key in ("command", "image") if asked.get(key) is not None}
+    if "image" in changes:
+        changes.update(build=None, archive=None)  # it is pulled
+    own = {str(name): str(value) for name, value in (asked.get("params") or {}).items()}
+    env = [pair for pair in params["env"] if pair.partition("=")[0] not in own]
+    env += [f"{name}={value}" for name, value in own.items()]
+    return {**params, "asked": asked, "spec": {**params["spec"], **changes}, "env": env}
 
 
 def json_text(document: dict[str, Any]) -> str:

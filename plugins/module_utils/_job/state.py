@@ -71,13 +71,29 @@ def is_of(run: dict[str, Any], document: dict[str, Any]) -> bool:
     return all(run.get(key) == document.get(key) for key in keys)
 
 
+def asked_last(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was asked for instead of the profile's job, where that ran last and has not come to its end; else {}."""
+    last = runs[-1] if runs else {}
+    asked = last.get("asked")
+    return asked if isinstance(asked, dict) and not is_finished(last) else {}
+
+
+def has_ended_here(runs: list[dict[str, Any]], instance_id: str | None) -> bool:
+    """Whether a job that was asked for instead of the profile's ran last on this instance, to its end."""
+    last = runs[-1] if runs else {}
+    return bool(last.get("asked")) and is_finished(last) and last.get("instance_id") == instance_id
+
+
 def changed_keys(old: dict[str, Any], new: dict[str, Any], same_env: bool) -> list[str]:
-    """What differs between two job documents, for the user."""
-    keys = sorted(key for key in {*old, *new} - {"spec_sha256", "schema"} if old.get(key) != new.get(key))
+    """What differs between two job documents, for the user; where they run and at which price is no difference."""
+    told = {*old, *new} - {"spec_sha256", "schema", "machine"}
+    keys = sorted(key for key in told if old.get(key) != new.get(key))
     return keys if same_env else [*keys, "env"]
 
 
-def decide(document: dict[str, Any], current: Current, rerun: bool, replace: bool = False) -> Decision:
+def decide(
+    document: dict[str, Any], current: Current, rerun: bool, replace: bool = False, failed_only: bool = False
+) -> Decision:
     """Whether the job must be started; never on an instance that has a notice: its volumes are being taken away.
 
     Args:
@@ -85,12 +101,21 @@ def decide(document: dict[str, Any], current: Current, rerun: bool, replace: boo
         current: what is there.
         rerun: the user asked for another run.
         replace: the user asked to end the job that runs, if another one does.
+        failed_only: with `rerun`, what runs or has succeeded is left alone.
     """
-    decision = _decide(document, current, rerun, replace)
+    decision = _decide(document, current, rerun and not (failed_only and _is_well(document, current)), replace)
     _state, notice = end_by_notice(current.notice)
     if decision.action == "none" or not notice:
         return decision
     return Decision(error=f"no job is started here, this instance has a notice ({notice})")
+
+
+def _is_well(document: dict[str, Any], current: Current) -> bool:
+    """Whether this job runs here, or has succeeded here."""
+    if current.document.get("spec_sha256") != document["spec_sha256"] or not current.same_env:
+        return False
+    last = last_run(current)
+    return is_active(current.unit) or (is_of(last, document) and last.get("state") == "succeeded")
 
 
 def _decide(document: dict[str, Any], current: Current, rerun: bool, replace: bool) -> Decision:
@@ -122,8 +147,9 @@ def summary(current: Current) -> dict[str, Any]:
 
     Returns:
         job, experiment, state, exit_code, message, started, finished, image, code, generation, rank, instance_id,
-        progress (start, step, of, unit), usage (of the machine), results (what the pusher did last), unit_active; every
-        value None when nothing was ever started here.
+        machine (type, zone, prices …), matrix (of, done, failed, total, now), attempt, progress (start, step, of,
+        unit), usage (of the machine), results (what the pusher did last), unit_active; every value None when nothing
+        was ever started here.
     """
     document, unit = current.document, current.unit
     active = is_active(unit)
@@ -141,11 +167,15 @@ def summary(current: Current) -> dict[str, Any]:
         "generation",
         "rank",
         "instance_id",
+        "machine",
+        "matrix",
+        "attempt",
         "progress",
         "usage",
         "results",
     )
     found = {key: last.get(key, document.get(key)) for key in keys}
+    found["matrix"] = last.get("matrix")  # that of the document is what is to be run
     found.update(_settle(current, last, active))
     return {
         "job": document.get("job"),
@@ -153,6 +183,15 @@ def summary(current: Current) -> dict[str, Any]:
         **found,
         "unit_active": active,
     }
+
+
+def matrix_progress(facts: dict[str, Any]) -> str:
+    """How far the matrix of a job is for people, such as `3/8`; "" without one."""
+    matrix = facts.get("matrix")
+    if not isinstance(matrix, dict) or not matrix.get("of"):
+        return ""
+    failed = f" ({matrix['failed']} failed)" if matrix.get("failed") else ""
+    return f"{matrix.get('done')}/{matrix['of']}{failed}"
 
 
 def last_run(current: Current) -> dict[str, Any]:

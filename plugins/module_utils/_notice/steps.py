@@ -40,7 +40,7 @@ OVER = ("done", "failed")
 # Ends that this machine brings about: the time limit, and the end of the job.
 OWN_ENDS = ("expired", "ended")
 RUN_KEYS: tuple[str, ...] = ("spec_sha256", "instance_id", "generation", "rank", "image")
-RUN_KEYS += ("state", "exit_code", "message", "started", "finished")
+RUN_KEYS += ("state", "exit_code", "message", "started", "finished", "matrix")
 
 State = dict[str, Any]
 

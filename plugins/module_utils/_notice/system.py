@@ -197,7 +197,9 @@ def mounts_below(point: str) -> list[str]:
 
 
 def holders(device: str, marks: list[str]) -> list[Holder]:
-    """Processes that keep a file system busy.
+    """Processes that keep a file system busy: first those that use it, then those that only have it in a name space.
+
+    Services of the system have name spaces of their own and so every mount that was there when they started.
 
     Args:
         device: major:minor of the file system.
@@ -205,19 +207,19 @@ def holders(device: str, marks: list[str]) -> list[Holder]:
     """
     seen: dict[str, list[Mount]] = {}
     own = _link("self", "ns", "mnt")
-    found = []
+    users: list[Holder] = []
+    idle: dict[str, Holder] = {}
     for pid in sorted(int(name) for name in _list() if name.isdigit()):
         space = _link(str(pid), "ns", "mnt")
         if space not in seen:
             seen[space] = [m for m in parse_mountinfo(_read(str(pid), "mountinfo")) if m.device == device]
         how = uses(str(pid), seen[space], device) if seen[space] and pid != os.getpid() else ""
-        # A container without an open file keeps the device as well; its first process stands for it.
-        if not how and seen[space] and space != own:
-            how = f"mounted in its name space at {seen[space][0].point}"
-            seen[space] = []
         if how:
-            found.append(_holder(pid, how, marks))
-    return found
+            users.append(_holder(pid, how, marks))
+        # A container without an open file keeps the device as well; its first process stands for it.
+        elif seen[space] and space not in (own, *idle):
+            idle[space] = _holder(pid, f"mounted in its name space at {seen[space][0].point}", marks)
+    return [*users, *idle.values()]
 
 
 def _holder(pid: int, how: str, marks: list[str]) -> Holder:

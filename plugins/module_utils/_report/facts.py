@@ -70,6 +70,7 @@ def instance(
     return {
         **known,
         "address": known["public_ip"] or known["private_ip"],
+        "image_id": raw.get("ImageId"),
         "rank": crew.rank_of(raw),
         "end_time": ended.isoformat() if ended else None,
         "end": end.kind,

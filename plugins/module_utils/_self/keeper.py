@@ -153,6 +153,8 @@ class Keeper:
             "spot_instance_id": self.document["instance_id"],
             "spot_instance_type": self.imds.text("instance-type") or "",
             "spot_zone": self.imds.text("placement/availability-zone") or "",
+            "spot_lifecycle": self.imds.text("instance-life-cycle") or "",
+            "spot_image_id": self.imds.text("ami-id") or "",
             "spot_launch_time": self.document["since"].replace("Z", "+0000"),
             "spot_generation": self.document["generation"],
         }

@@ -33,8 +33,8 @@ class WrongInput(Exception):
         self.lines = lines
 
 
-def answer(module: Any, gather: Callable[[Any, datetime], dict[str, Any]]) -> None:
-    """End a module with what `gather` reads, or with its one error."""
+def answer(module: Any, gather: Callable[[Any, datetime], dict[str, Any]]) -> dict[str, Any]:
+    """What `gather` reads as a module's answer; fails through it with its one error."""
     try:
         gathered = gather(module, datetime.now(timezone.utc))
     except WrongInput as error:
@@ -43,7 +43,7 @@ def answer(module: Any, gather: Callable[[Any, datetime], dict[str, Any]]) -> No
         module.fail_json(msg=str(error))
     except plan_api.ApiError as error:
         module.fail_json(msg="\n".join(failures([error])))
-    module.exit_json(changed=False, **gathered)
+    return {"changed": False, **gathered}
 
 
 @dataclass(frozen=True)

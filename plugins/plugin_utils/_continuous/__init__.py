@@ -4,5 +4,5 @@
 """Channels that keep going: what changes is moved, until somebody ends it. PRIVATE to the collection.
 
 ``lines`` decides (pure), ``remote_watch`` runs on the instance, ``session`` holds the connection to one instance,
-``supervisor`` puts them together.
+``supervisor`` puts them together, ``state`` tells others how they are.
 """

@@ -8,8 +8,10 @@ A *line* is one channel on one host. All times are seconds of one clock that the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from ansible_collections.experiments.spot.plugins.plugin_utils import _narrow
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import duration, size
 from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import OK, RETRY, WARN, Report, Verdict
 
@@ -30,13 +32,17 @@ class Line:
         name: how it is called, for people.
         delay: seconds from the first change that is noticed to the transfer.
         every: seconds between two looks at everything.
+        narrow: changed paths can be moved alone, with the same end as a look at everything.
         state: IDLE, RUNNING or STOPPED.
         changed_at: when the first change was noticed that no transfer has taken yet, None for none.
+        paths: what has changed, relative to the source; None when that is not known exactly.
+        only: the paths of the run under way; None for everything.
         full_at: when everything is looked through next.
         not_before: nothing starts earlier: after a failure there is a pause.
         pause: the length of that pause next time.
         reason: why the line has stopped, or what went wrong last.
         runs, files, bytes, failures: what it did so far.
+        synced_at, moved_at: when both sides were last known to be the same, and when files were last moved.
     """
 
     channel: int
@@ -44,8 +50,11 @@ class Line:
     name: str
     delay: float = 1.0
     every: float = FULL_PASS_S
+    narrow: bool = False
     state: str = IDLE
     changed_at: float | None = None
+    paths: frozenset[str] | None = frozenset()
+    only: tuple[str, ...] | None = None
     full_at: float = 0.0
     not_before: float = 0.0
     pause: float = FIRST_PAUSE_S
@@ -55,12 +64,26 @@ class Line:
     bytes: int = 0
     failures: int = 0
     synced_at: float | None = field(default=None)
+    moved_at: float | None = field(default=None)
 
 
-def changed(line: Line, now: float) -> None:
-    """Something has changed where the channel reads. Changes while it runs are taken by the next run."""
+def changed(line: Line, now: float, paths: Collection[str] | None = None) -> None:
+    """Something has changed where the channel reads. Changes while it runs are taken by the next run.
+
+    Args:
+        paths: what has changed, relative to the source; None when that is not known.
+    """
     if line.changed_at is None:
         line.changed_at = now
+    line.paths = together(line.paths, paths) if line.narrow else None
+
+
+def together(known: frozenset[str] | None, new: Collection[str] | None) -> frozenset[str] | None:
+    """Both sets of paths, or None when they are too many or one may mean more than itself."""
+    if known is None or new is None or any(map(_narrow.doubtful, new)):
+        return None
+    union = known.union(new)
+    return union if len(union) <= _narrow.MOST else None
 
 
 def starts_at(line: Line) -> float | None:
@@ -77,10 +100,11 @@ def is_due(line: Line, now: float) -> bool:
     return when is not None and when <= now
 
 
-def starts(line: Line) -> None:
-    """The line begins to run: what was noticed so far is in it."""
+def starts(line: Line, now: float) -> None:
+    """The line begins to run: what was noticed so far is in it, and nothing else unless a look at everything is due."""
     line.state = RUNNING
-    line.changed_at = None
+    line.only = tuple(sorted(line.paths)) if line.paths and line.full_at > now else None
+    line.changed_at, line.paths = None, frozenset()
 
 
 def ends(line: Line, verdict: Verdict, report: Report, now: float) -> None:
@@ -93,13 +117,30 @@ def ends(line: Line, verdict: Verdict, report: Report, now: float) -> None:
     line.runs += 1
     line.files += report.files
     line.bytes += report.bytes if report.files else 0
-    if verdict.kind in (OK, WARN):
+    line.moved_at = now if report.files or report.deleted else line.moved_at
+    if line.only is not None and verdict.kind != RETRY:
+        narrow_ends(line, verdict, now)
+    elif verdict.kind in (OK, WARN):
         line.state, line.reason, line.pause = IDLE, "", FIRST_PAUSE_S
         line.full_at, line.not_before, line.synced_at = now + line.every, 0.0, now
-        return
+    else:
+        fails(line, verdict, now)
+
+
+def narrow_ends(line: Line, verdict: Verdict, now: float) -> None:
+    """A run over some paths has ended: when anything was wrong, a look at everything tells what it is."""
+    line.state = IDLE
+    if verdict.kind == OK:
+        line.reason, line.pause, line.not_before, line.synced_at = "", FIRST_PAUSE_S, 0.0, now
+    else:
+        line.full_at = now
+
+
+def fails(line: Line, verdict: Verdict, now: float) -> None:
+    """A run did not work."""
     line.reason = verdict.text
     if verdict.kind == ABSENT:
-        line.state, line.full_at = IDLE, now + line.every
+        line.state, line.full_at, line.paths = IDLE, now + line.every, None
         return
     line.failures += 1
     if verdict.kind != RETRY:

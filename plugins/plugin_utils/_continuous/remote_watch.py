@@ -3,9 +3,9 @@
 
 """Says when something below given paths changes. Runs on an instance, sent there as text; standard library only.
 
-Writes lines to its output: ``waiting /data`` (not mounted yet, or not any more), ``ready``, ``changed 0 2`` (numbers of
-the paths), ``blind TEXT`` (changes below some paths cannot be seen), and ``alive`` now and then, so that a dead
-connection is noticed on both sides.
+Writes lines to its output: ``waiting /data`` (not mounted yet, or not any more), ``ready``, ``changed {"0": ["a/b"]}``
+(by number of the path what has changed below it, null when that is not known exactly), ``blind TEXT`` (changes below
+some paths cannot be seen), and ``alive`` now and then, so that a dead connection is noticed on both sides.
 Source: inotify(7); proc(5), mountinfo, which can be polled for changes. What another machine writes to a network file
 system is not seen; the caller looks through everything now and then anyway.
 """
@@ -25,6 +25,8 @@ import time
 ALIVE_S = 3.0
 # So long after the first sign of a change the next signs are put together with it.
 GATHER_S = 0.1
+# More changes at once are not told one by one.
+MOST = 100
 
 MODIFY, ATTRIB, CLOSE_WRITE = 0x2, 0x4, 0x8
 MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
@@ -54,7 +56,8 @@ class Watcher:
             raise OSError(ctypes.get_errno(), "inotify is not to be had")
         self.roots = [root_of(path) for path in paths]
         self.recursive = recursive
-        self.watched: dict[int, tuple[str, set[int]]] = {}
+        self.watched: dict[int, dict[int, str]] = {}
+        self.changed: dict[int, set[str] | None] = {}
         self.waiting: set[int] = set()
         self.blind = ""
         for number in range(len(paths)):
@@ -68,7 +71,8 @@ class Watcher:
             if code not in (errno.ENOENT, errno.ENOTDIR):
                 self.blind = f"{path}: {os.strerror(code)}"
             return False
-        self.watched.setdefault(wd, (path, set()))[1].add(number)
+        # A directory that was renamed keeps its watch.
+        self.watched.setdefault(wd, {})[number] = path
         return True
 
     def look(self, number: int) -> None:
@@ -91,39 +95,53 @@ class Watcher:
             for name in names:
                 self.add(os.path.join(folder, name), number)
 
-    def events(self) -> set[int]:
-        """The numbers of the paths that changed, of all events that wait."""
-        changed: set[int] = set()
+    def events(self) -> dict[int, set[str] | None]:
+        """What changed by the number of its path (see `note`), of all events that wait."""
+        self.changed = {}
         while True:
             try:
                 data = os.read(self.fd, 65536)
             except BlockingIOError:
-                return changed
+                return self.changed
             place = 0
             while place < len(data):
                 wd, mask, _cookie, length = HEAD.unpack_from(data, place)
                 name = data[place + HEAD.size : place + HEAD.size + length].rstrip(b"\0")
                 place += HEAD.size + length
-                changed |= self.event(wd, mask, os.fsdecode(name))
+                self.event(wd, mask, os.fsdecode(name))
 
-    def event(self, wd: int, mask: int, name: str) -> set[int]:
-        """Take one event; the numbers of the paths that it concerns."""
+    def event(self, wd: int, mask: int, name: str) -> None:
+        """Take one event."""
         if mask & OVERFLOW:
             for number in range(len(self.roots)):
                 self.look(number)
-            return set(range(len(self.roots)))
-        path, numbers = self.watched.get(wd, ("", set()))
+                self.changed[number] = None
         if name in LEFT_OUT:
-            return set()
+            return
+        paths = dict(self.watched.get(wd, {}))
         if mask & IGNORED:
             self.watched.pop(wd, None)
-        for number in list(numbers):
+        for number, path in paths.items():
+            full = os.path.join(path, name) if name else path
             if number in self.waiting or (mask & IGNORED and path == self.roots[number]):
                 self.look(number)
-            elif mask & IS_DIR and mask & NEW_TREE and self.recursive[number]:
-                self.add(os.path.join(path, name), number)
-                self.descend(os.path.join(path, name), number)
-        return set(numbers)
+                self.changed[number] = None
+                continue
+            if mask & IS_DIR and mask & NEW_TREE and self.recursive[number]:
+                self.add(full, number)
+                self.descend(full, number)
+            self.note(number, full)
+
+    def note(self, number: int, full: str) -> None:
+        """A path has changed, or everything (None) when it is not clear where it lies now."""
+        root = self.roots[number].rstrip("/") + "/"
+        known = self.changed.setdefault(number, set())
+        if known is None:
+            return
+        if not full.startswith(root) or not os.path.isdir(os.path.dirname(full)) or len(known) >= MOST:
+            self.changed[number] = None
+        else:
+            known.add(full[len(root) :])
 
 
 def say(text: str) -> None:
@@ -184,7 +202,8 @@ def follow(watcher: Watcher, mounts: Mounts) -> None:
         time.sleep(GATHER_S)
         changed = watcher.events()
         if changed:
-            say("changed " + " ".join(map(str, sorted(changed))))
+            paths = {number: None if found is None else sorted(found) for number, found in changed.items()}
+            say("changed " + json.dumps(paths, sort_keys=True))
     mounts.poll.unregister(watcher.fd)
 
 

@@ -36,12 +36,17 @@ class Host:
 
 @dataclass(frozen=True)
 class Event:
-    """What happened on a host: its rank, the kind, numbers of inbound paths, and a text."""
+    """What happened on a host: its rank, the kind, numbers of inbound paths, a text, and what changed below them.
+
+    Attributes:
+        paths: relative to the source; None when that is not known exactly.
+    """
 
     rank: int
     kind: str
     numbers: tuple[int, ...] = ()
     text: str = ""
+    paths: tuple[str, ...] | None = None
 
 
 Find = Callable[[int, str], "Host | None"]
@@ -157,7 +162,8 @@ class Session:
             self.tell(UP)
             return True
         if word == "changed":
-            self.tell(CHANGED, numbers=tuple(int(number) for number in rest.split()))
+            for number, paths in json.loads(rest).items():
+                self.tell_all(Event(self.rank, CHANGED, (int(number),), "", None if paths is None else tuple(paths)))
         elif word == "blind":
             self.tell(BLIND, rest)
         elif word == "waiting":

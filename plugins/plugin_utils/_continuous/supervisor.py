@@ -10,9 +10,10 @@ import functools
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from ansible_collections.experiments.spot.plugins.plugin_utils import _narrow
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import lines as rules
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.lines import STOPPED, Line
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.session import (
@@ -47,9 +48,13 @@ def sees_files() -> bool:
 
 
 class LocalWatch:
-    """Tells when a local file or directory changes, from a thread of its own."""
+    """Tells when a local file or directory changes, from a thread of its own.
 
-    def __init__(self, path: str, recursive: bool, tell: Callable[[], None]) -> None:
+    Args:
+        tell: takes the paths below the directory that have changed, None when that is not known exactly.
+    """
+
+    def __init__(self, path: str, recursive: bool, tell: Callable[[tuple[str, ...] | None], None]) -> None:
         self.folder = os.path.isdir(path)
         self.path = os.path.realpath(path)
         self.recursive, self.tell = recursive, tell
@@ -77,8 +82,20 @@ class LocalWatch:
             raise_interrupt=False,
         )
         for change in changes:
-            if self.folder or any(os.path.realpath(path) == self.path for _kind, path in change):
-                self.tell()
+            if self.folder:
+                self.tell(self.below(path for _kind, path in change))
+            elif any(os.path.realpath(path) == self.path for _kind, path in change):
+                self.tell(None)
+
+    def below(self, paths: Iterable[str]) -> tuple[str, ...] | None:
+        """Paths relative to the directory; None when one is not there any more with the directory it lay in."""
+        root = self.path.rstrip("/") + "/"
+        found: list[str] = []
+        for path in paths:
+            if not path.startswith(root) or len(found) >= _narrow.MOST or not os.path.isdir(os.path.dirname(path)):
+                return None
+            found.append(path[len(root) :])
+        return tuple(found)
 
 
 class Supervisor:
@@ -91,6 +108,9 @@ class Supervisor:
         move: runs one channel on one host once; called in threads.
         say: shows a line to the user.
         stop: set when the user wants the end.
+
+    Attributes:
+        note: called after whatever has happened, and at least each second.
     """
 
     def __init__(
@@ -111,6 +131,7 @@ class Supervisor:
         self.up: set[int] = set()
         self.told: dict[int, str] = {}
         self.running: dict[Future[tuple[Verdict, Report]], Line] = {}
+        self.note: Callable[[], None] = lambda: None
 
     def run(self) -> None:
         """The whole work; returns when the user ends it, or when every line has stopped."""
@@ -125,6 +146,7 @@ class Supervisor:
                 self.take_events(rules.next_start(self.waiting(), self.clock.now(), LONGEST_WAIT_S))
                 self.take_ends()
                 self.start_due(pool)
+                self.note()
             if self.running:
                 self.say(f"ending after what is under way: {', '.join(line.name for line in self.running.values())}")
         self.take_ends()
@@ -151,10 +173,10 @@ class Supervisor:
         if event.kind == BLIND and event.rank == HERE:
             self.look_more_often([line for line in self.lines if line.channel in event.numbers], event.text)
         elif event.kind == LOCAL:
-            self.mark([line for line in self.lines if line.channel in event.numbers])
+            self.mark([line for line in self.lines if line.channel in event.numbers], event.paths)
         elif event.kind == CHANGED:
             channels = [self.inbound[event.rank][number] for number in event.numbers]
-            self.mark([line for line in self.of(event.rank) if line.channel in channels])
+            self.mark([line for line in self.of(event.rank) if line.channel in channels], event.paths)
         else:
             self.take_host(event)
 
@@ -162,10 +184,10 @@ class Supervisor:
         """The lines of a host."""
         return [line for line in self.lines if line.rank == rank]
 
-    def mark(self, lines: list[Line]) -> None:
-        """Lines of which something has changed."""
+    def mark(self, lines: list[Line], paths: tuple[str, ...] | None) -> None:
+        """Lines of which something has changed, and what, if that is known."""
         for line in lines:
-            rules.changed(line, self.clock.now())
+            rules.changed(line, self.clock.now(), paths)
 
     def take_host(self, event: Event) -> None:
         """What happened to the connection of a host."""
@@ -220,7 +242,7 @@ class Supervisor:
                 host = self.sessions[line.rank].host
                 if host is None:
                     continue
-                rules.starts(line)
+                rules.starts(line, now)
                 future = pool.submit(self.move, line, host)
                 self.running[future] = line
                 future.add_done_callback(self.wake)

@@ -28,6 +28,7 @@ KIND_NAMES = {
     "argv": "a list of words, or one text",
     "ranks": "a word or a list",
     "map": "a mapping of names to texts",
+    "lists": "a mapping of names to lists",
     "section": "a mapping of keys to values",
     "items": "a list of mappings",
 }
@@ -72,7 +73,11 @@ def allowed(key: Key) -> str:
     if key.choices:
         return "one of " + ", ".join(key.choices)
     if key.form:
-        return {"texts": "a list, each ", "map": "a mapping, each name "}.get(key.kind, "") + key.form
+        return {
+            "texts": "a list, each ",
+            "map": "a mapping, each name ",
+            "lists": "a mapping to lists, each name ",
+        }.get(key.kind, "") + key.form
     within = bounds(key) if key.kind in ("int", "float") else ""
     return ", ".join(part for part in (KIND_NAMES[key.kind], within) if part)
 
@@ -203,6 +208,33 @@ def _mapping(key: Key, given: Any) -> dict[str, str]:
     return {}
 
 
+def _lists(key: Key, given: Any) -> dict[str, list[str]]:
+    value = _loose_yaml(given) if isinstance(given, Loose) else given
+    if not isinstance(value, dict):
+        raise Wrong(f"{named(value)} is given, not a mapping", f"allowed: {allowed(key)}")
+    with _collect() as wrongs:
+        for name in value:
+            if not isinstance(name, str) or not re.fullmatch(key.pattern, name):
+                wrongs.append(Wrong(f"the name {show(name)} is not allowed", f"allowed: {key.form}", inside=(name,)))
+        return {name: _part(wrongs, (name,), _values, key, item) for name, item in value.items()}
+    return {}
+
+
+def _values(key: Key, given: Any) -> list[str]:
+    """The values of one parameter: numbers and texts, each once."""
+    value = _loose_list(given) if isinstance(given, Loose) else given
+    if not isinstance(value, list) or not value:
+        what = "the list is empty" if value == [] else f"{show(given)} is {named(given)}, not a list"
+        raise Wrong(what, "give a list with at least one value, such as [0.1, 0.01]")
+    with _collect() as wrongs:
+        words = [_part(wrongs, (index,), _line, key, item) for index, item in enumerate(value)]
+        for index, word in enumerate(words):
+            if word is not None and word in words[:index]:
+                wrongs.append(Wrong(f"{show(word)} stands twice", "keep one of them", inside=(index,)))
+        return words
+    return []
+
+
 def _line(key: Key, item: Any) -> str:
     word = _word(key, item)
     if "\n" in word or "\r" in word:
@@ -234,8 +266,9 @@ def _part(wrongs: list[Wrong], inside: tuple[Any, ...], kind: Callable[[Key, Any
     try:
         return kind(key, given)
     except Wrong as wrong:
-        wrong.inside = inside
-        wrongs.append(wrong)
+        for one in wrong.all:
+            one.inside = (*inside, *one.inside)
+        wrongs.extend(wrong.all)
         return None
 
 
@@ -274,4 +307,5 @@ _KINDS: dict[str, Callable[[Key, Any], Any]] = {
     "ranks": _ranks,
     "argv": _argv,
     "map": _mapping,
+    "lists": _lists,
 }

@@ -96,7 +96,7 @@ def _dotted(document: Document, name: str, value: Any, origin: Origin) -> Proble
             return Problem(FILE, name, what, todo, show(value), ", ".join(keys), near)
         rival, key = key, keys[part]
         path = (*path, part)
-        if key.kind == "map" and parts:
+        if key.kind in ("map", "lists") and parts:
             path, parts = (*path, ".".join(parts)), []
         elif key.kind == "items" and parts:
             index = _index(document, part, parts.pop(0))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...module_utils._code.checkout import without_login
 from ...module_utils._code.repository import Repository, knows_host, parse
 from ...module_utils._ebs.attach import DEVICE_NAMES
+from ...module_utils._job.matrix import LARGEST, size_of
 from ...module_utils._results.plan import PlanError, names_of
 from .problem import show
 from .schema import IMAGE
@@ -256,6 +257,17 @@ def self_recovery(checked: Checked) -> None:
         what = "with recovery.mode self no machine is there to move volumes"
         checked.report(("recovery", "move_volumes"), what, "remove it, or use recovery.mode controller")
     _self_capacity(checked)
+
+
+def notify_from_here(checked: Checked) -> None:
+    """News come from the controller, which recovery.mode self does without."""
+    notify, recovery = checked.profile["notify"], checked.profile["recovery"]
+    if not checked.complete or not checked.ok("recovery", "mode") or recovery["mode"] != "self":
+        return
+    for key in ("webhook", "topic", "desktop"):
+        if checked.ok("notify", key) and notify[key]:
+            what = "with recovery.mode self no machine of yours is there to tell anything"
+            checked.report(("notify", key), what, "remove it; recovery.webhook is what an instance tells")
 
 
 def _self_capacity(checked: Checked) -> None:
@@ -890,11 +902,27 @@ def job_registry(checked: Checked) -> None:
             checked.report(("job", other), f"it is missing, and job.{key} is given", "give both, or none")
     if any(job[key] for key in pair) and not job["image"]:
         checked.report(("job", pair[0]), "a job without image pulls nothing", "remove it, and job.registry_password")
-    if not checked.complete or not ECR.fullmatch(job["image"] or "") or job["registry_username"]:
+    pulled = not job["build"] and not job["archive"] and ECR.fullmatch(job["image"] or "")
+    if not checked.complete or not pulled or job["registry_username"]:
         return
     if not access["instance_profile"] and checked.ok("access", "instance_profile"):
         what = "it is missing, and without a role the instances cannot pull from Amazon ECR"
         checked.report(("access", "instance_profile"), what, "name a role with the permissions of docs/code.md")
+
+
+def job_image(checked: Checked) -> None:
+    """An image is pulled, or built, or loaded; what is loaded has a name, and what is built lies somewhere."""
+    job = checked.profile["job"]
+    if not job or not all(checked.ok("job", key) for key in ("image", "build", "archive")):
+        return
+    if job["build"] and job["archive"]:
+        checked.report(("job", "archive"), "job.build is given too", "keep one of them")
+    elif job["archive"] and not job["image"]:
+        todo = "name the image that the archive has, as docker images shows it"
+        checked.report(("job", "image"), "it is missing, and job.archive is given", todo)
+    elif job["build"] and not job["build"]["context"] and checked.complete:
+        todo = "name a directory of the instance, or give the section code"
+        checked.report(("job", "build", "context"), "it is missing, and there is no code to build from", todo)
 
 
 def job_env(checked: Checked) -> None:
@@ -905,6 +933,26 @@ def job_env(checked: Checked) -> None:
             checked.report(
                 ("job", "env", name), "names that start with SPOT_ are set for the job", "choose another name"
             )
+
+
+def job_matrix(checked: Checked) -> None:
+    """Names that nothing else sets, not too many combinations, and one at least for each instance."""
+    job, count = checked.profile["job"], checked.profile["capacity"]["count"]
+    if not job or not job["matrix"] or not checked.ok("job", "matrix"):
+        return
+    for name in job["matrix"]:
+        if name.startswith("SPOT_"):
+            what = "names that start with SPOT_ are set for the job"
+            checked.report(("job", "matrix", name), what, "choose another name")
+        elif name in job["env"] and checked.ok("job", "env"):
+            checked.report(("job", "matrix", name), "it stands in job.env too", "keep it in one of them")
+    size = size_of(job["matrix"])
+    if size > LARGEST:
+        todo = f"allowed: at most {LARGEST}; take shorter lists, or several experiments"
+        checked.report(("job", "matrix"), f"its lists make {size} combinations", todo)
+    elif size < count and checked.ok("capacity", "count"):
+        what = f"{count} instances share {size} combination{'' if size == 1 else 's'}, so some would have nothing to do"
+        checked.report(("capacity", "count"), what, f"use at most {size}")
 
 
 def job_mounts(checked: Checked) -> None:
@@ -965,6 +1013,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     on_demand,
     spot_fleet,
     self_recovery,
+    notify_from_here,
     results_role,
     results_paths,
     ssh_cidr,
@@ -1000,7 +1049,9 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     job_runs,
     job_native,
     job_registry,
+    job_image,
     job_env,
+    job_matrix,
     job_mounts,
     job_state,
     job_writes,

@@ -15,7 +15,8 @@ class Key:
 
     Attributes:
         kind: text, int, float, bool, texts (list of texts), argv (a command), map (free names to texts),
-            section (a mapping with known keys), items (a list of such mappings) or ranks (a word or a list of ranks).
+            lists (free names to lists of texts), section (a mapping with known keys), items (a list of such mappings)
+            or ranks (a word or a list of ranks).
         text: One sentence for the reader of docs/profile.md.
         default: The value when the key is absent or empty.
         shown: How the documentation shows the default when it is worked out from other keys.
@@ -526,10 +527,11 @@ CHANNEL = {
     "filter": Key(
         "texts", "rsync filter rules, in order, before exclude.", [], pattern=r"[^\x00\r\n]+", form="a rule of rsync(1)"
     ),
-    "gitignore": Key("bool", "Leave out .git and what .gitignore files name (no negations).", False),
+    "gitignore": Key("bool", "Leave out .git and what git ignores at the source; needs git there.", False),
     "compress": Key("text", "Compression on the way.", "auto", choices=("auto", "none", "zstd", "zlib")),
     "partial": Key("bool", "Keep what came of a file when the connection breaks, and go on from there.", True),
     "checksum": Key("bool", "Compare contents instead of size and time.", False),
+    "sparse": Key("bool", "Files with holes keep them; writes large files a fifth slower.", False),
     # Source: rsync(1), --bwlimit; without a suffix it would be KiB.
     "bwlimit": Key(
         "text",
@@ -725,6 +727,37 @@ RUNTIME = {
     ),
 }
 
+BUILD = {
+    "context": Key(
+        "text",
+        "Directory on the instance whose files the Dockerfile may copy.",
+        shown="code.path",
+        pattern=r"(~/|/)[^\x00-\x1f]*",
+        form="a path that starts with / or ~/",
+    ),
+    "dockerfile": Key(
+        "text",
+        "The Dockerfile; a relative path starts from context.",
+        "Dockerfile",
+        pattern=r"[^\x00-\x1f]+",
+        form="a path",
+    ),
+    "args": Key(
+        "map",
+        "Values for ARG in the Dockerfile; they are no secrets.",
+        {},
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+        form="letters, digits and underscores",
+    ),
+    "target": Key(
+        "text",
+        "Stage of the Dockerfile to stop at.",
+        shown="the last one",
+        pattern=r"[A-Za-z0-9][A-Za-z0-9_.-]*",
+        form="letters, digits, _, . and -",
+    ),
+}
+
 JOB = {
     "name": Key("text", "Name of the job.", "job", pattern=EXPERIMENT_PATTERN, form=EXPERIMENT_FORM),
     "image": Key(
@@ -733,6 +766,19 @@ JOB = {
         shown="no container",
         pattern=_IMAGE,
         form="an image such as python:3.12-slim or registry:5000/team/image:tag",
+    ),
+    "build": Key(
+        "section",
+        "Build job.image on the instance from a Dockerfile, with docker's own cache, instead of pulling it.",
+        optional=True,
+        keys=BUILD,
+    ),
+    "archive": Key(
+        "text",
+        "Load job.image from this file of the instance, which docker save has made (.tar, .tar.gz, .tar.zst), instead "
+        "of pulling it; a channel brings it there.",
+        pattern=r"(~/|/)[^\x00-\x1f]+",
+        form="a path that starts with / or ~/",
     ),
     "registry_username": Key(
         "text",
@@ -756,6 +802,23 @@ JOB = {
         [],
         pattern=r"[^\x00-\x1f]+",
         form="a script and its arguments, such as train.py --epochs 3",
+    ),
+    "matrix": Key(
+        "lists",
+        "Parameters with lists of values: the job is run for every combination, and the instances share them. Each has "
+        "its values in its environment and instead of $(NAME) in command or scripts.",
+        {},
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+        form="letters, digits and underscores",
+    ),
+    "retries": Key(
+        "int",
+        "How often a job that failed is started again on its instance, after 10 seconds and then ever longer; not "
+        "after a stop, the time limit, a kill for memory, or a command that cannot be run.",
+        0,
+        minimum=0,
+        maximum=100,
+        unit="times",
     ),
     "workdir": Key(
         "text",
@@ -807,7 +870,12 @@ JOB = {
         "int", "Time between SIGTERM and SIGKILL when the job is stopped.", 60, minimum=0, maximum=3_600, unit="seconds"
     ),
     "time_limit": Key(
-        "int", "Stop the job after this time.", shown="no limit", minimum=60, maximum=31_536_000, unit="seconds"
+        "int",
+        "Stop the job after this time; of a matrix, each combination.",
+        shown="no limit",
+        minimum=60,
+        maximum=31_536_000,
+        unit="seconds",
     ),
     "network": Key("text", "Network of the container.", "bridge", choices=("bridge", "host")),
     "extra_args": Key("texts", "More arguments for docker run.", []),
@@ -899,6 +967,35 @@ RECOVERY = {
     ),
 }
 
+NOTIFY = {
+    "events": Key(
+        "texts",
+        "What to tell: the job starts, it ends well, AWS takes an instance, something fails.",
+        ["start", "end", "interruption", "failure"],
+        pattern="start|end|interruption|failure",
+        form="start, end, interruption or failure",
+    ),
+    "webhook": Key(
+        "text",
+        "URL that your machine tells, by POST and in JSON.",
+        pattern=r"https?://[^\s\x00-\x1f]{1,2000}",
+        form="a URL that starts with https:// or http://",
+        secret=True,
+    ),
+    # Source: SNS API CreateTopic, Name. One that keeps an order wants a group for each message.
+    "topic": Key(
+        "text",
+        "SNS topic that your machine publishes to; it needs sns:Publish.",
+        pattern=rf"arn:aws[a-z-]*:sns:{_REGION}:[0-9]{{12}}:[A-Za-z0-9_-]{{1,256}}",
+        form="the ARN of a standard topic, arn:aws:sns:REGION:ACCOUNT:NAME",
+    ),
+    "desktop": Key(
+        "bool",
+        "Show it on your machine, by notify-send or, on macOS, osascript, where there is one of them.",
+        False,
+    ),
+}
+
 SCHEMA: dict[str, Key] = {
     "description": Key("text", "One line that the list of profiles shows.", ""),
     "extends": Key(
@@ -963,6 +1060,7 @@ SCHEMA: dict[str, Key] = {
         optional=True,
         keys=JOB,
     ),
+    "notify": Key("section", "Whom your machine tells what happens, while a command runs.", keys=NOTIFY),
     "tags": Key(
         "map",
         "More tags for everything that is made.",

@@ -307,9 +307,23 @@ def _complete_job(profile: dict[str, Any], home: str) -> None:
         places = [*places, *(one for one in profile["file_systems"] if not one.get("read_only"))]
     root = next((place["mount_point"] for place in places if place.get("mount_point")), home)
     job["state_dir"] = posixpath.normpath(job["state_dir"] or f"{root}/{profile['experiment']}")
+    if job["archive"] and job["archive"].startswith("~/"):
+        job["archive"] = home + job["archive"][1:]
+    if job["build"]:
+        _complete_build(profile, home)
     if not job["image"]:
         _complete_native_job(profile, home)
     job["mounts"] = [home + mount[1:] if mount.startswith("~/") else mount for mount in job["mounts"] or []]
+
+
+def _complete_build(profile: dict[str, Any], home: str) -> None:
+    """An image that is built on the instance: from where, and a name that no registry has."""
+    job, build, code = profile["job"], profile["job"]["build"], profile["code"]
+    context = build["context"] or (code["path"] if code else None)
+    build["context"] = (
+        posixpath.normpath(home + context[1:] if context.startswith("~/") else context) if context else None
+    )
+    job["image"] = job["image"] or f"localhost/{profile['experiment']}:{job['name']}"
 
 
 def _complete_results(checked: Checked, home: str) -> None:

@@ -46,23 +46,27 @@ def reports(read: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], now:
 def _report(
     name: str, places: list[Row], read: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], now: datetime
 ) -> Row:
-    seen = [instance(one, now) for place in places for one in place["instances"]]
+    shown = [one for place in places for one in place["instances"]]
     pulled = [one for one in read["ledgers"] if one["experiment"] == name]
-    answered = {one["instance_id"]: jobs[one["instance_id"]] for one in seen if _answers(jobs, one["instance_id"])}
+    answered = {one["instance_id"]: jobs[one["instance_id"]] for one in shown if _answers(jobs, one["instance_id"])}
     live = [_live(instance_id, job) for instance_id, job in answered.items()]
     done = work.runs([*pulled, *live])
-    everything = sorted([*seen, *forgotten(done, seen)], key=lambda one: (one["start"] or "", one["instance_id"]))
+    its_runs = by_instance(done)
+    seen = [instance(priced(one, its_runs.get(one["instance_id"], [])), now) for one in shown]
+    told = work.notices([*pulled, *live])
+    gone = forgotten(its_runs, seen, told)
+    everything = sorted([*seen, *gone], key=lambda one: (one["start"] or "", one["instance_id"]))
     about = places[0] if places else {}
     return {
         "experiment": name,
-        "regions": [place["region"] for place in places],
+        "regions": list(dict.fromkeys(one["region"] for one in [*places, *everything] if one["region"])),
         **{key: about.get(key) or None for key in ("profile", "owner")},
         "job": about.get("job") or next((one["job"] for one in pulled), None) or None,
         "made": now.isoformat(timespec="seconds"),
         "sources": _sources(places, pulled, answered),
         "instances": everything,
         "generations": generations(everything),
-        "notices": work.notices([*pulled, *live]),
+        "notices": told,
         "refusals": [refusal for place in places for refusal in place["refusals"]],
         "runs": done,
         **totals(everything),
@@ -81,6 +85,27 @@ def _live(instance_id: str, job: Mapping[str, Any]) -> Row:
     return {"runs": job["runs"], "notices": [{**notice, "instance_id": instance_id}] if notice else []}
 
 
+def by_instance(runs: Sequence[Row]) -> dict[str, list[Row]]:
+    """The runs of each instance that are known to have begun, the oldest first."""
+    found: dict[str, list[Row]] = {}
+    for run in runs:
+        if run["instance_id"] and run["started"]:
+            found.setdefault(run["instance_id"], []).append(run)
+    return found
+
+
+def priced(raw: Mapping[str, Any], runs: Sequence[Row]) -> Row:
+    """An instance with prices out of its ledger where AWS tells none: the Spot price of the start for all its time."""
+    machine = _machine(runs)
+    known = {**raw, "estimated": False}
+    if raw["on_demand_price"] is None:
+        known["on_demand_price"] = machine.get("on_demand_price")
+    price = machine.get("spot_price")
+    if not raw["changes"] and price is not None and raw["lifecycle"] == "spot" and raw["launch_time"]:
+        known |= {"changes": [{"time": raw["launch_time"], "price": price}], "estimated": True}
+    return known
+
+
 def instance(raw: Mapping[str, Any], now: datetime) -> Row:
     """One instance that AWS still shows, with what it cost."""
     start = datetime.fromisoformat(raw["launch_time"]) if raw["launch_time"] else None
@@ -94,7 +119,9 @@ def instance(raw: Mapping[str, Any], now: datetime) -> Row:
         "why": ENDS.get(raw["end"], raw["end"]),
         "end_kind": raw["end"],
         "end_code": raw["end_code"],
+        "image_id": raw.get("image_id"),
         "source": "aws",
+        "estimated": raw["estimated"],
         **_costs(raw, start, end),
     }
 
@@ -122,35 +149,51 @@ def _plain(curve: Sequence[money.Point] | None) -> list[list[Any]] | None:
     return None if curve is None else [[moment.isoformat(), amount] for moment, amount in curve]
 
 
-def forgotten(runs: Sequence[Row], seen: Sequence[Row]) -> list[Row]:
-    """Instances that only the ledger remembers: from the start of their first run to the end of their last one."""
+def forgotten(runs: Mapping[str, Sequence[Row]], seen: Sequence[Row], notices: Sequence[Row]) -> list[Row]:
+    """Instances that only the ledger remembers: from their launch, else their first run, to the end of their last run.
+
+    Args:
+        runs: of ``by_instance``.
+        seen: the instances that AWS still shows.
+        notices: of ``work.notices``; they tell which ones AWS has taken.
+    """
     known = {one["instance_id"] for one in seen}
-    found: dict[str, list[Row]] = {}
-    for run in runs:
-        if run["instance_id"] and run["instance_id"] not in known and run["started"]:
-            found.setdefault(run["instance_id"], []).append(run)
-    return [_remembered(instance_id, its) for instance_id, its in found.items()]
+    taken = {one["instance_id"] for one in notices if one["kind"] == "interruption"}
+    return [_remembered(name, its, name in taken) for name, its in runs.items() if name not in known]
 
 
-def _remembered(instance_id: str, runs: Sequence[Row]) -> Row:
-    last = runs[-1]
-    start, end = runs[0]["started"], last["finished"]
-    length = datetime.fromisoformat(end) - datetime.fromisoformat(start) if end else None
-    unknown = ("type", "zone", "region", "lifecycle", "state", "cost", "on_demand_cost", "curve", "on_demand_curve")
-    taken = last["state"] == "interrupted"
+def _machine(runs: Sequence[Row]) -> Row:
+    """What the runs of one instance tell of it, each figure by the first of them that knew it; {} without a run."""
+    keys = runs[0]["machine"] if runs else ()
+    return {key: next((run["machine"][key] for run in runs if run["machine"][key] is not None), None) for key in keys}
+
+
+def _remembered(instance_id: str, runs: Sequence[Row], taken: bool) -> Row:
+    last, machine = runs[-1], _machine(runs)
+    start, end = machine["launch_time"] or runs[0]["started"], last["finished"]
+    interrupted = last["state"] == "interrupted"
+    price = machine["spot_price"]
+    raw = {
+        "lifecycle": machine["lifecycle"],
+        "end": "interrupted" if taken and interrupted else "unknown",
+        "on_demand_price": machine["on_demand_price"],
+        "changes": [] if price is None else [{"time": start, "price": price}],
+    }
+    known = _costs(raw, datetime.fromisoformat(start), datetime.fromisoformat(end) if end else None)
     return {
         "instance_id": instance_id,
         "generation": last["generation"],
         "rank": last["rank"],
-        **dict.fromkeys(unknown),
+        **{key: machine[key] for key in ("type", "zone", "region", "lifecycle", "image_id")},
+        "state": None,
         "start": start,
         "end": end,
-        "seconds": length.total_seconds() if length else None,
-        "free": False,
-        "why": "AWS took it" if taken else "unknown",
-        "end_kind": "interrupted" if taken else "unknown",
+        "why": "AWS took it" if interrupted else "unknown",
+        "end_kind": "interrupted" if interrupted else "unknown",
         "end_code": "",
         "source": LEDGER,
+        "estimated": known["cost"] is not None,
+        **known,
     }
 
 
@@ -189,6 +232,7 @@ def totals(instances: Sequence[Row]) -> Row:
         "cost": round(sum(known), 6) if len(known) == len(instances) else None,
         "cost_known": round(sum(known), 6) if known else None,
         "unknown_costs": len(instances) - len(known),
+        "estimated_costs": sum(one["estimated"] for one in instances),
         "on_demand_cost": full if both and len(both) == len(instances) else None,
         "saving": round(full - paid, 6) if both else None,
         "saving_share": round(1 - paid / full, 4) if both and full else None,
@@ -220,9 +264,11 @@ def _notes(everything: Sequence[Row], seen: Sequence[Row], answered: Mapping[str
     gone = sum(one["source"] == LEDGER for one in everything)
     if gone:
         notes.append(
-            f"AWS has forgotten {gone} of these: their times are those of the job, their types and costs unknown"
+            f"AWS has forgotten {gone} of these: what they were is told by the ledger, their end is that of the job"
         )
-    if any(one["source"] == "aws" and one["cost"] is None for one in everything):
+    if any(one["estimated"] for one in everything):
+        notes.append("A cost that is 'about' an amount reckons with the price at the start of the job")
+    if any(one["cost"] is None for one in everything):
         notes.append("The cost of an instance is unknown where its prices or its end are")
     if any(one["free"] for one in everything):
         notes.append("AWS takes nothing for an instance that it interrupts in its first hour")

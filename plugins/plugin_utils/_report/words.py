@@ -34,15 +34,18 @@ def usd(value: float | None) -> str:
     return UNKNOWN if value is None else _text.usd(value)
 
 
+def cost(one: Row) -> str:
+    """The cost of an instance, with how well it is known."""
+    amount = f"about {usd(one['cost'])}" if one["estimated"] and one["cost"] else usd(one["cost"])
+    return f"{amount} (first hour free)" if one["free"] else amount
+
+
 def _or(value: Any, other: str = UNKNOWN) -> str:
     return other if value is None or value == "" else str(value)
 
 
 def summary(report: Row) -> list[tuple[str, str]]:
     """The figures of the head, as name and text."""
-    cost = usd(report["cost"])
-    if report["cost"] is None and report["cost_known"] is not None:
-        cost = f"at least {usd(report['cost_known'])} ({report['unknown_costs']} of the instances unknown)"
     saving = usd(report["saving"])
     if report["saving_share"] is not None:
         saving = f"{saving} ({_text.percent(report['saving_share'])})"
@@ -55,11 +58,20 @@ def summary(report: Row) -> list[tuple[str, str]]:
         ("region", ", ".join(report["regions"]) or UNKNOWN),
         ("generations", str(len(report["generations"]))),
         ("instances", f"{len(report['instances'])}, {running} running"),
-        ("cost so far", cost),
+        ("cost so far", cost_in_all(report)),
         ("on demand", usd(report["on_demand_cost"])),
         ("saving", saving),
         ("work lost", lost_in_all(report["runs"])),
     ]
+
+
+def cost_in_all(report: Row) -> str:
+    """The cost of an experiment, with how well it is known."""
+    if report["cost"] is not None:
+        return f"{'about ' if report['estimated_costs'] else ''}{usd(report['cost'])}"
+    if report["cost_known"] is None:
+        return UNKNOWN
+    return f"at least {usd(report['cost_known'])} ({report['unknown_costs']} of the instances unknown)"
 
 
 def lost_in_all(runs: Sequence[Row]) -> str:
@@ -117,7 +129,7 @@ def _instance(one: Row) -> list[str]:
         moment(one["start"]),
         NOTHING if running else moment(one["end"]) if one["end"] else UNKNOWN,
         UNKNOWN if one["seconds"] is None else _text.duration(one["seconds"]),
-        f"{usd(one['cost'])} (first hour free)" if one["free"] else usd(one["cost"]),
+        cost(one),
         usd(one["on_demand_cost"]),
         why,
     ]

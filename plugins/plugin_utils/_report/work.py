@@ -39,11 +39,33 @@ def _row(run: Mapping[str, Any], following: Mapping[str, Any] | None) -> Row:
         **{key: moment(run.get(key)) for key in ("started", "finished")},
         **{key: _text(run.get(key)) for key in ("instance_id", "state", "message")},
         **{key: _whole(run.get(key)) for key in ("generation", "rank", "exit_code")},
+        "machine": machine(run.get("machine")),
         "results": run.get("results"),
         "progress": progress or None,
         "lost": lost(run, following),
         "unit": _text((progress or {}).get("unit")) or "steps",
     }
+
+
+TEXTS = ("type", "zone", "region", "lifecycle", "image_id")
+PRICES = ("spot_price", "on_demand_price")
+
+
+def machine(told: Any) -> Row:
+    """What a run ran on: texts, ``launch_time`` (UTC) and prices (USD per hour); None for what is not told.
+
+    Ledgers of older versions tell nothing of it.
+    """
+    given = told if isinstance(told, dict) else {}
+    return {
+        **{key: _text(given.get(key)) for key in TEXTS},
+        "launch_time": moment(given.get("launch_time")),
+        **{key: _amount(given.get(key)) for key in PRICES},
+    }
+
+
+def _amount(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
 
 
 def moment(value: Any) -> str | None:

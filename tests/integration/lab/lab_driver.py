@@ -153,9 +153,8 @@ class Lab:
     def order(self, count: int = 1, **more: Any) -> list[Machine]:
         """RunInstances, without waiting."""
         assert self.key
-        answer = self.ec2.run_instances(
-            ImageId=self.image(), InstanceType="t3.medium", MinCount=count, MaxCount=count, KeyName="it", **more
-        )
+        request = {"ImageId": self.image(), "InstanceType": "t3.medium", "KeyName": "it", **more}
+        answer = self.ec2.run_instances(MinCount=count, MaxCount=count, **request)
         return [Machine(self, instance["InstanceId"]) for instance in answer["Instances"]]
 
     def launch(self, **more: Any) -> Machine:

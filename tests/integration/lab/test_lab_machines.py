@@ -7,6 +7,8 @@ import time
 
 from lab_driver import until
 
+from lab.aws.config import DAILY
+
 
 def test_states_come_in_order_and_ssh_verifies_the_key_of_the_console(lab):
     machine = lab.order()[0]
@@ -45,6 +47,13 @@ def test_the_machine_is_healthy(machine):
     until(lambda: machine.run("systemctl is-system-running", check=False) != "starting", "end of boot")
     assert machine.run("systemctl --failed --plain --no-legend") == ""
     assert machine.run("sudo docker info --format '{{.Driver}}'") == "overlay2"
+
+
+def test_a_daily_image_has_no_docker(lab):
+    machine = lab.launch(ImageId=DAILY.image_id("us-east-1"))
+    until(lambda: machine.run("systemctl is-system-running", check=False) == "running", "end of boot")
+    assert machine.run("pgrep -c 'dockerd|containerd'", check=False) == "0"
+    lab.terminate(machine)
 
 
 def test_stop_and_start_keep_the_disk(lab, machine):

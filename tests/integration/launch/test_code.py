@@ -119,3 +119,52 @@ def test_an_instance_that_sets_itself_up_gets_the_code_too(served: tuple[User, R
     secret = server.key.read_text().splitlines()[1].encode()
     holders = [key for key in keys if secret in s3.get_object(Bucket="spot-git-tests", Key=key)["Body"].read()]
     assert [key.rpartition("/")[2] for key in holders] == ["secrets.json"]
+
+
+SWEEP = """
+extends: git
+capacity: {instance_types: [t3.medium, t3.large], count: 2}
+job:
+  name: sweep
+  scripts: [sweep.py $(n)]
+  matrix: {n: [a, b, c, d]}
+"""
+# One combination fails, and the last one waits for its end in the first generation.
+SWEEP_SCRIPT = """
+import os, sys, time
+name, generation = sys.argv[1], os.environ["SPOT_GENERATION"]
+print("combination", name, os.environ["n"], "in generation", generation, flush=True)
+open(os.environ["SPOT_STATE_DIR"] + "/commit", "w").write(os.environ["SPOT_COMMIT"])
+time.sleep(600 if name == "d" and generation == "1" else 0)
+sys.exit(3 if name == "b" else 0)
+"""
+
+
+def test_a_matrix_is_shared_by_two_instances_and_resumed_on_its_own(served: tuple[User, Repo, SshServer]) -> None:
+    user, repo, _server = served
+    repo.push("sweep.py", SWEEP_SCRIPT)
+    (user.folder / "profiles/sweep.yml").write_text(SWEEP)
+    user.play("launch", "-e", "profile=sweep", "-e", "wait=false")
+
+    def states() -> list[str]:
+        return [row["job_state"] for row in user.status("-e", "experiment=sweep")]
+
+    until(lambda: states() == ["succeeded", "running, 1/2 (1 failed)"])
+    first, second = (row["instance_id"] for row in user.status("-e", "experiment=sweep"))
+    interrupt(user, second, notice=15)
+    text = user.play("resume", "-e", "profile=sweep", fails=True)
+    assert "1 of 2 combinations failed: n=b (exit code 3)" in text and "-e rerun=failed" in text
+    (third,) = set(user.alive("sweep")) - {first, second}
+    ledger: dict[str, Any] = json.loads(user.ssh(third, "sweep", "cat /data/sweep/ledger.json"))
+    assert [run["state"] for run in ledger["runs"]] == ["interrupted", "failed"]
+    told = {one["name"]: (one["state"], one["generation"]) for one in ledger["combinations"].values()}
+    assert told == {"n=b": ("failed", 1), "n=d": ("succeeded", 2)}
+    logs = user.ssh(third, "sweep", "cat /data/sweep/logs/generation-00[12].txt")
+    said = [line for line in logs.splitlines() if line.startswith("combination")]
+    assert said == [
+        "combination b b in generation 1",
+        "combination d d in generation 1",
+        "combination d d in generation 2",
+    ]
+    commits = [user.ssh(one, "sweep", "cat /data/sweep/matrix/*/commit; echo") for one in (first, third)]
+    assert [text.strip() for text in commits] == [2 * repo.commits[-1]] * 2, "the same one on all instances"

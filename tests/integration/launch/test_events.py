@@ -27,7 +27,7 @@ capacity:
   instance_types: [t3.medium, t3.large]
   count: 2
 image:
-  ssm_parameter: /aws/service/debian/release/12/latest/amd64
+  ssm_parameter: /aws/service/debian/daily/bookworm/latest/amd64
   root_volume_size: 8
 access:
   remote_user: admin
@@ -174,7 +174,9 @@ def test_what_the_user_ends_is_not_started_again(user: User, queue: str) -> None
 
 def test_instances_of_others_are_left_alone(user: User, queue: str) -> None:
     ec2 = user.client()
-    image = user.client("ssm").get_parameter(Name="/aws/service/debian/release/12/latest/amd64")["Parameter"]["Value"]
+    image = user.client("ssm").get_parameter(Name="/aws/service/debian/daily/bookworm/latest/amd64")["Parameter"][
+        "Value"
+    ]
     options = {"ImageId": image, "InstanceType": "t3.medium", "MinCount": 1, "MaxCount": 1}
     other = ec2.run_instances(**options, InstanceMarketOptions={"MarketType": "spot"})["Instances"][0]["InstanceId"]
     ec2.terminate_instances(InstanceIds=[other])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,9 @@ import subprocess
 
 import pytest
 
-from .conftest import User
+from tests.unit.hook import Hook
+
+from .conftest import User, until
 
 pytestmark = pytest.mark.lab
 
@@ -119,7 +122,11 @@ def test_one_pool_without_capacity_is_passed_over(user: User) -> None:
 
 
 def test_ssh_never_answers(user: User) -> None:
-    text = user.play("launch", *DEMO, "-e", "access.port=2222", "-e", "access.wait=10", fails=True)
+    hook = Hook()
+    asked = ["-e", "access.port=2222", "-e", "access.wait=10", "-e", f"notify.webhook={hook.url}"]
+    text = user.play("launch", *DEMO, *asked, fails=True)
+    hook.close()
+    assert [told["event"] for _path, told in hook.told] == ["failure"]
     assert "2222" in text and "security group" in text and "console" in text.lower()
     assert user.tagged("lab") == {}, "a failed launch leaves nothing that costs"
 
@@ -137,7 +144,11 @@ def test_failed_preparation_ends_what_it_started_unless_told_to_keep(user: User)
 
 def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     job = '{"job": {"command": ["sh", "-c", "echo the disk of dreams is full; exit 7"]}}'
-    text = user.play("launch", *DEMO, "-e", job, fails=True)
+    hook = Hook()
+    text = user.play("launch", *DEMO, "-e", job, "-e", f"notify.webhook={hook.url}", fails=True)
+    hook.close()
+    assert [told["event"] for _path, told in hook.told] == ["start", "failure"]
+    assert "failed" in hook.told[1][1]["text"] and hook.url not in text
     assert "the disk of dreams is full" in text and "exit code 7" in text and "rerun=true" in text
     (row,) = user.status()
     assert (row["job_state"], row["exit_code"]) == ("failed (7)", 7)
@@ -156,6 +167,17 @@ def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     found = user.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     assert found["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     user.play("close", *DEMO, "-e", "delete_volumes=all")
+
+
+def test_a_job_that_hangs_is_killed_at_its_time_limit_and_its_instance_ends(user: User) -> None:
+    command = ["sh", "-c", "trap true TERM; echo it hangs; while true; do sleep 1; done"]
+    limits = {"time_limit": 60, "stop_grace": 1, "at_end": "terminate", "keep_on_failure": 3}
+    job = json.dumps({"job": {"command": command, **limits}})
+    text = user.play("launch", *DEMO, "-e", job, "-e", "experiment=hangs", fails=True)
+    assert "it hangs" in text and "the time limit of 60 s" in text
+    until(lambda: not user.alive("hangs"))
+    user.play("close", *DEMO, "-e", "experiment=hangs", "-e", "delete_volumes=all")
+    assert user.tagged("hangs") == {}
 
 
 def test_three_instances_in_every_step(user: User) -> None:

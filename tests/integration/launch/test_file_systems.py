@@ -15,7 +15,7 @@ SHARED = """
 extends: default
 region: us-east-1
 capacity: {instance_types: [t3.medium, t3.large], count: 2}
-image: {ssm_parameter: /aws/service/debian/release/12/latest/amd64, root_volume_size: 8}
+image: {ssm_parameter: /aws/service/debian/daily/bookworm/latest/amd64, root_volume_size: 8}
 access: {remote_user: admin}
 runtime: {docker: false}
 file_systems:

@@ -1,4 +1,4 @@
-"""A profile that infrastructure.yml prints, used as it is: role, bucket and security group of the stack."""
+"""A profile that infrastructure.yml prints, used as it is: role, bucket and security group of a stack that removes itself."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def merged(profile: dict[str, object], more: dict[str, object]) -> dict[str, obj
 
 
 def test_the_printed_profile_runs_a_job_whose_results_are_in_the_bucket(user: User) -> None:
-    printed = yaml.safe_load(user.play("infrastructure").split("---\n")[1].split("...\n")[0])
+    own, stack = ["-e", "experiment=stacked", "-e", "timeout=60", "-e", "remove_after=480"], "experiments-spot-stacked"
+    absent = ["-e", f"stack={stack}", "-e", "state=absent"]
+    printed = yaml.safe_load(user.play("infrastructure", *own).split("---\n")[1].split("...\n")[0])
     (user.folder / "profiles/stacked.yml").write_text(yaml.safe_dump(merged(PROFILE, printed)))
     try:
         user.play("launch", "-e", "profile=stacked")
@@ -43,9 +45,14 @@ def test_the_printed_profile_runs_a_job_whose_results_are_in_the_bucket(user: Us
         (found,) = user.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"]
         assert found["IamInstanceProfile"]["Arn"].endswith(f"/{printed['access']['instance_profile']}")
         assert [one["GroupId"] for one in found["SecurityGroups"]] == printed["access"]["security_group_ids"]
-        assert f"{instance} would lose their role" in user.play("infrastructure", "-e", "state=absent", fails=True)
+        assert f"{instance} would lose their role" in user.play("infrastructure", *absent, fails=True)
+        # What its schedule asks for when the time is over.
+        user.client("cloudformation").delete_stack(StackName=stack)
+        (kept,) = user.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+        assert kept["StackStatus"] == "DELETE_FAILED" and user.client("scheduler").get_schedule(Name=stack)
     finally:
         user.play("close", "-e", "profile=stacked")
-    text = user.play("infrastructure", "-e", "state=absent")
+    text = user.play("infrastructure", *absent)
     assert f"bucket {bucket} with its policy" in text
     assert user.client("cloudformation").describe_stacks()["Stacks"] == []
+    assert user.client("scheduler").list_schedules()["Schedules"] == []

@@ -6,10 +6,13 @@ import csv
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from tests.unit.hook import Hook
 
 from .conftest import User
 
@@ -128,9 +131,24 @@ def test_close_keeps_only_the_volume(user: User) -> None:
     assert set(recap(again)) == {0}
 
 
-def test_next_launch_goes_on_from_the_checkpoint(user: User) -> None:
+def test_next_launch_goes_on_from_the_checkpoint_and_tells_it(user: User) -> None:
     longer = "python3 /code/train.py --epochs 36 --results /data/lab/results"
-    text = user.play("launch", *DEMO, "-e", "follow=true", "-e", f'{{"job": {{"command": "{longer}"}}}}')
+    hook, bin_dir = Hook(), user.folder / "bin"
+    topic = user.client("sns").create_topic(Name="experiments-spot")["TopicArn"]
+    bin_dir.mkdir()
+    (bin_dir / "notify-send").write_text(f'#!/bin/sh\nfor last; do :; done; echo "$last" >> {user.folder}/shown\n')
+    (bin_dir / "notify-send").chmod(0o755)
+    news = ["-e", f"notify.webhook={hook.url}", "-e", f"notify.topic={topic}", "-e", "notify.desktop=true"]
+    began = time.time()
+    text = user.play(
+        "launch", *DEMO, "-e", "follow=true", "-e", f'{{"job": {{"command": "{longer}"}}}}', *news,
+        env={"PATH": f"{bin_dir}:{user.env['PATH']}"},
+    )  # fmt: skip
+    hook.close()
+    assert [(told["experiment"], told["event"]) for _path, told in hook.told] == [("lab", "start"), ("lab", "end")]
+    assert "succeeded" in hook.told[1][1]["text"] and hook.url not in text
+    assert len((user.folder / "shown").read_text().splitlines()) == 2
+    assert [call["action"] for call in user.control("calls") if call["time"] >= began].count("Publish") == 2
     assert metrics(user) == list(range(1, 37)), "epochs of both runs, none twice"
     assert "epoch 31" in text.lower() and "epoch 30 " not in text.lower()
     (volume,) = user.client().describe_volumes(Filters=[{"Name": "tag:spot:volume", "Values": ["lab-data"]}])["Volumes"]

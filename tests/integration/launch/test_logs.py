@@ -96,6 +96,9 @@ def test_another_job_waits_for_a_yes_and_gets_its_parameters(looked_at: User) ->
     assert by_name(user, "spot-look", "cat look/told") == "0.1 3\n"
     runs = json.loads(by_name(user, "spot-look", "sudo cat look/ledger.json"))["runs"]
     assert [run["state"] for run in runs] == ["stopped", "succeeded"]
+    # What resume.yml would go on with, had it not ended.
+    asked = {"command": ["sh", "-c", "echo $lr $epochs > $SPOT_STATE_DIR/told"], "params": {"lr": "0.1", "epochs": "3"}}
+    assert runs[1]["asked"] == asked and "asked" not in runs[0]
     assert "succeeded" in user.play("logs", "-e", "experiment=look", "-e", "follow=true")
 
 

@@ -1,4 +1,4 @@
-"""The data mover: from a bucket into a file system and back into the bucket, each by an instance that ends itself."""
+"""The data mover: bucket, file system, volume and back into the bucket, each by an instance that ends itself."""
 
 from __future__ import annotations
 
@@ -53,14 +53,19 @@ def running(user: User) -> list[str]:
     return [one["InstanceId"] for page in pages for one in page["Instances"]]
 
 
-def test_there_and_back_again(user: User, bucket: Any) -> None:
+def test_by_way_of_a_file_system_and_a_volume_back_into_the_bucket(user: User, bucket: Any) -> None:
+    user.play("volumes", "-e", "do=create", "-e", "volume=kept", "-e", "size=1", "-e", "zone=us-east-1c")
     before = user.changing_calls()
     text = move(user, f"s3://{BUCKET}/in", "efs:carried/deep", "--check")
     assert "File system carried: new" in text and user.changing_calls() == before
-    text = move(user, f"s3://{BUCKET}/in", "efs:carried/deep")
-    assert "copied 30 files" in text
-    assert running(user) == []
-    text = move(user, "efs:carried", f"s3://{BUCKET}/out")
-    assert "copied 30 files" in text
+    for source, target in (
+        (f"s3://{BUCKET}/in", "efs:carried/deep"),
+        ("efs:carried", "ebs:kept/here"),
+        ("ebs:kept/here", f"s3://{BUCKET}/out"),
+    ):
+        assert "copied 30 files" in move(user, source, target)
+        assert running(user) == []
     assert objects(bucket, "out/deep/") == objects(bucket, "in/")
-    assert running(user) == []
+    (volume,) = user.client().describe_volumes(Filters=[{"Name": "tag:spot:volume", "Values": ["kept"]}])["Volumes"]
+    assert (volume["State"], volume["AvailabilityZone"]) == ("available", "us-east-1c")
+    user.play("volumes", "-e", "do=delete", "-e", "volume=kept")

@@ -34,6 +34,7 @@ job:
 """
 MACHINES = f"""
 extends: lab
+image: {{ssm_parameter: /aws/service/debian/daily/bookworm/latest/amd64}}
 capacity: {{regions: [{WEST}, {IRELAND}], wait: 5}}
 channels: []
 volumes: []

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from .conftest import User, interrupt, until
 
 pytestmark = pytest.mark.lab
+T = TypeVar("T")
 
 STEPS_OF_AN_EPOCH = 258  # between two checkpoints of examples/digits
 
@@ -54,9 +55,22 @@ class Watched:
         self.log = user.folder / f"{experiment}.log"
         self.process = user.start("launch", *args, output=self.log)
 
+    def until(self, what: Callable[[], T]) -> T:
+        """The first answer that is something; a terminal that has ended brings none any more."""
+
+        def found() -> T:
+            answer = what()
+            assert answer or self.process.poll() is None, "launch.yml has ended"
+            return answer
+
+        try:
+            return until(found, 600)
+        except AssertionError as err:
+            raise AssertionError(f"{err}\n{self.log.read_text()}") from None
+
     def instance(self, not_in: set[str] | None = None) -> str:
         """The instance that works, once there is one that is not known yet."""
-        return until(lambda: next(iter(set(self.user.alive(self.experiment)) - (not_in or set())), ""))
+        return self.until(lambda: next(iter(set(self.user.alive(self.experiment)) - (not_in or set())), ""))
 
     def ssh(self, instance: str, command: str) -> str:
         return self.user.ssh(instance, self.experiment, command)
@@ -69,7 +83,7 @@ class Watched:
             active = self.ssh(instance, "systemctl is-active experiments-spot-job.service || true").strip()
             return active == "active" and seen["step"] - seen["start"] >= more
 
-        until(told)
+        self.until(told)
 
     def ledger(self, instance: str) -> list[dict[str, Any]]:
         text = self.ssh(instance, f"sudo cat /data/{self.experiment}/ledger.json")

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.lab
 T = TypeVar("T")
 PROFILE = """
 extends: lab
+image: {ssm_parameter: /aws/service/debian/daily/bookworm/latest/amd64}
 channels:
   - {direction: out, local_path: ../code/, remote_path: ~/code/, recursive: true, delay: 0.5}
   - {direction: in, local_path: back/, remote_path: ~/results/, recursive: true, delay: 0.5}
@@ -42,6 +43,14 @@ def until(what: Callable[[], T], seconds: float = 90) -> T:
                 return found
         time.sleep(0.1)
     raise AssertionError(f"it did not come within {seconds} s")
+
+
+def channels_in_status(user: User) -> list[dict[str, Any]]:
+    """What status.yml tells of the channels that keep going."""
+    text = user.play("status", "-e", "experiment=kept", "-e", "format=json")
+    (row,) = json.JSONDecoder().raw_decode(text, text.index("[\n"))[0]
+    found: list[dict[str, Any]] = row["channels"]
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +86,9 @@ def test_channels_keep_going_through_a_cut_and_a_new_generation(kept: tuple[User
         until(lambda: user.ssh(first, "kept", "cat code/sec*") == "2")
         user.ssh(first, "kept", "mkdir -p results/deep && echo a > results/deep/er")
         until(lambda: (user.folder / "back/deep/er").read_text() == "a\n")
+        told_of = channels_in_status(user)
+        assert {(one["rank"], one["process"]["state"], one["files"] > 0) for one in told_of} == {(0, "running", True)}
+        assert len(told_of) == 2
 
         with cut(told["PublicIpAddress"]):
             (user.folder / "code/third").write_text("3")
@@ -113,3 +125,24 @@ def test_a_channel_that_cannot_work_stops_and_fails_the_play_and_the_others_go_o
         process.kill()
         user.ssh(instance, "kept", "sudo chown admin code && chmod 755 code")
     assert re.search(r"in \S+/back/ .* ok ", log.read_text()), log.read_text()
+    text = user.play("status", "-e", "experiment=kept")
+    assert re.search(r"(?s)kept +out \S+/code/.* stopped.*the\s+login\s+user\s+may\s+not", text), text
+
+
+def test_one_that_was_killed_moves_nothing_more_and_the_same_command_goes_on(kept: tuple[User, Path]) -> None:
+    user, log = kept
+    (instance,) = user.alive("kept")
+    process = user.start("sync", "-e", "profile=kept", "-e", "continuous=true", output=log)
+    until(lambda: {one["process"]["state"] for one in channels_in_status(user)} == {"running"})
+    process.kill()
+    process.wait()
+    until(lambda: channels_in_status(user) == [])
+    (user.folder / "code/meanwhile").write_text("5")
+    process = user.start("sync", "-e", "profile=kept", "-e", "continuous=true", output=log)
+    try:
+        until(lambda: user.ssh(instance, "kept", "cat code/meanwhile") == "5")
+        assert {one["process"]["state"] for one in channels_in_status(user)} == {"running"}
+        os.kill(process.pid, signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
+    finally:
+        process.kill()

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.lab
 
 PROFILE = """
 extends: lab
+image: {ssm_parameter: /aws/service/debian/daily/bookworm/latest/amd64}
 capacity: {instance_types: [t3.medium], wait: 1}
 channels: []
 job: null
@@ -136,6 +137,7 @@ def test_back_again_by_hand_and_away_with_the_old_ones(user: User) -> None:
 
 DATA_SET = """
 extends: lab
+image: {ssm_parameter: /aws/service/debian/daily/bookworm/latest/amd64}
 capacity: {instance_types: [t3.medium], count: 2}
 channels: []
 job: null

@@ -52,8 +52,12 @@ RAW: dict[str, Any] = {
     "calls": {
         "first": {"total": 19},
         "machines": {
-            "1": {"total": 11, "by_action": {"GetConsoleOutput": 1}},
-            "5": {"total": 20, "by_action": {"GetConsoleOutput": 6}},
+            "1": {"total": 11, "by_action": {"GetConsoleOutput": 1}, "by_stage": {}},
+            "5": {
+                "total": 23,
+                "by_action": {"GetConsoleOutput": 6, "DescribeInstances": 6},
+                "by_stage": {"plan": {"DescribeInstances": 2}, "hosts": {"DescribeInstances": 4}},
+            },
         },
     },
 }
@@ -66,6 +70,7 @@ def test_figures_are_medians_and_the_worst_loss() -> None:
     assert (figures["notice_repeated_steps"], figures["sudden_repeated_steps"]) == (7, 100)
     assert figures["notice_to_volume_free_s"] == 11.0
     assert (figures["first_launch_calls"], figures["launch_calls_1"], figures["launch_calls_5"]) == (19, 10, 14)
+    assert (figures["launch_polls_1"], figures["launch_polls_5"]) == (0, 3)
     assert (figures["launch_consoles_each_5"], figures["launch_calls_growing"]) == (1.2, 4)
 
 

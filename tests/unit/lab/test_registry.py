@@ -158,7 +158,7 @@ def test_the_storage_outlives_the_process(one: registry.Registry, built: list[Pa
 @needs_registry
 def test_the_layer_can_be_pulled(one: registry.Registry, layer: job.Layer) -> None:
     one.start(nothing)
-    registry.push(one, "a/b", "1", layer, "version")
+    registry.push(one, "a/b", "1", [layer], "version")
     with urllib.request.urlopen(f"{one.url}/v2/a/b/blobs/{layer.digest}") as answer:
         assert answer.read() == layer.path.read_bytes()
 
@@ -166,7 +166,7 @@ def test_the_layer_can_be_pulled(one: registry.Registry, layer: job.Layer) -> No
 @needs_registry
 def test_an_image_whose_layer_is_lost_is_pushed_again(one: registry.Registry, layer: job.Layer) -> None:
     one.start(nothing)
-    registry.push(one, "a/b", "1", layer, "version")
+    registry.push(one, "a/b", "1", [layer], "version")
     one.stop()
     digest = layer.digest.removeprefix("sha256:")
     shutil.rmtree(one.storage / "docker/registry/v2/blobs/sha256" / digest[:2] / digest)

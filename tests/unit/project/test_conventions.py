@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -14,8 +15,6 @@ import pytest
 import yaml
 from ansible.playbook.block import Block
 from ansible.playbook.task import Task
-
-from ansible_collections.experiments.spot.plugins.doc_fragments import attributes
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -166,17 +165,35 @@ def fragments(path: Path) -> set[str]:
     return set(constant(path, "DOCUMENTATION").get("extends_documentation_fragment", []))
 
 
-def test_action_group_holds_what_takes_a_region_and_nothing_else() -> None:
-    group = load(ROOT / "meta/runtime.yml")["action_groups"]["aws"]
+def test_action_group_holds_what_takes_a_region_and_what_our_roles_use_of_others() -> None:
     ours = {path.stem for path in MODULES if "amazon.aws.region.modules" in fragments(path)}
     assert len(ours) > 4
-    assert {item for item in group if isinstance(item, str)} == ours
+    texts = [path.read_text() for folder in ("roles", "playbooks") for path in (ROOT / folder).rglob("*.yml")]
+    theirs = {name for text in texts for name in re.findall(r"\b(amazon\.aws\.[a-z_0-9]+):", text)}
+    assert set(load(ROOT / "meta/runtime.yml")["action_groups"]["own"]) == ours | theirs
 
 
-def test_action_group_extends_those_of_the_required_collections() -> None:
-    group = load(ROOT / "meta/runtime.yml")["action_groups"]["aws"]
-    (extended,) = [item["metadata"]["extend_group"] for item in group if isinstance(item, dict)]
-    assert {name.rpartition(".")[0] for name in extended} <= set(load(ROOT / "galaxy.yml")["dependencies"])
+# Roles with modules of community.aws.
+WHOLE_GROUP = {"events.yml", "infrastructure.yml"}
+
+
+def test_our_playbooks_use_the_group_that_costs_less() -> None:
+    texts = {path.name: path.read_text() for path in (ROOT / "playbooks").glob("*.yml")}
+    assert {name for name, text in texts.items() if "group/experiments.spot.aws" in text} == WHOLE_GROUP
+    roles = {
+        path.parents[1].name for path in (ROOT / "roles").glob("*/tasks/*.yml") if "community.aws." in path.read_text()
+    }
+    assert {f"{role}.yml" for role in roles} == WHOLE_GROUP
+
+
+def test_action_group_for_users_extends_ours_and_those_of_the_required_collections() -> None:
+    (group,) = load(ROOT / "meta/runtime.yml")["action_groups"]["aws"]
+    extended = set(group["metadata"]["extend_group"])
+    assert {name.rpartition(".")[0] for name in extended} <= {
+        "experiments.spot",
+        *load(ROOT / "galaxy.yml")["dependencies"],
+    }
+    assert {"experiments.spot.own", "amazon.aws.aws"} <= extended
 
 
 def test_minimum_version_of_ansible_is_the_same_everywhere() -> None:
@@ -192,15 +209,19 @@ def test_version_is_the_same_everywhere() -> None:
         assert added <= tuple(map(int, version.split("."))), f"{path.name} is from the future"
 
 
+def fragment(name: str) -> Any:
+    """A shared part of a module's page, by its full name: experiments.spot.FILE or experiments.spot.FILE.PART."""
+    file, _dot, part = name.removeprefix("experiments.spot.").partition(".")
+    module = importlib.import_module(f"ansible_collections.experiments.spot.plugins.doc_fragments.{file}")
+    return yaml.safe_load(getattr(module.ModuleDocFragment, part.upper() or "DOCUMENTATION"))
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_module_says_how_it_behaves(path: Path) -> None:
     page = constant(path, "DOCUMENTATION")
     assert page["module"] == path.stem
     ours = [name for name in page.get("extends_documentation_fragment", []) if name.startswith("experiments.spot.")]
-    pages = [
-        page,
-        *(yaml.safe_load(getattr(attributes.ModuleDocFragment, name.split(".")[-1].upper())) for name in ours),
-    ]
+    pages = [page, *map(fragment, ours)]
     (told,) = [one["attributes"] for one in pages if "attributes" in one]
     for attribute in ("check_mode", "diff_mode", "idempotent"):
         assert told[attribute]["support"] in ("full", "partial", "none", "N/A")
@@ -385,10 +406,11 @@ def test_root_playbooks_are_shims() -> None:
     parts.discard("launch.yml")  # a verb, and what mover.yml and notebook.yml do with a profile that they have written
     assert parts == {
         "generation.yml",
+        "jupyter.yml",
         "results.yml",
         "watch.yml",
         "self.yml",
-    }  # of launch and resume, or of an instance: no verbs
+    }  # of launch and resume, of notebook, or of an instance: no verbs
     names = {path.name for path in playbooks} - parts
     assert names == {path.name for path in ROOT.glob("*.yml") if path.name not in ("galaxy.yml", "requirements.yml")}
     for name in names:

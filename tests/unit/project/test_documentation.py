@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,15 @@ PAGES = sorted(
     for path in ROOT.glob(pattern)
 )
 # Files that show a command to people: pages, messages, and comments at the top of playbooks and profiles.
-TELLING = [*PAGES, *(path for top in ("playbooks", "roles", "profiles") for path in sorted((ROOT / top).rglob("*.*")))]
+TELLING = [
+    *PAGES,
+    *(
+        path
+        for top in ("playbooks", "roles", "profiles")
+        for path in sorted((ROOT / top).rglob("*.*"))
+        if path.suffix != ".pyc"
+    ),
+]
 FLAGS = {"--check", "--diff", "-v", "-vv", "-vvv", "--ask-vault-pass"}
 # What the playbooks and roles read of `-e` is what occurs in them.
 READ = "\n".join(
@@ -137,12 +146,122 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), target
 
 
+def anchors(path: Path) -> set[str]:
+    """Names of the headings of a page, as GitHub makes them: lower case, without punctuation, a hyphen for a blank."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    names: dict[str, int] = {}
+    for heading in re.findall(r"^#+ +(.+?) *#*$", text, re.MULTILINE):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.lower()).replace(" ", "-")
+        names[name] = names.get(name, -1) + 1
+    return {f"{name}-{number}" if number else name for name, last in names.items() for number in range(last + 1)}
+
+
+def test_anchors_are_githubs(tmp_path: Path) -> None:
+    (tmp_path / "x.md").write_text("# `a` & B's\n```\n# none\n```\n## Two\n## Two\n## [one](x.md#y), two-three_4\n")
+    assert anchors(tmp_path / "x.md") == {"a--bs", "two", "two-1", "one-two-three_4"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_lead_to_a_place_of_the_page(path: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", path.read_text()):
+        page = path.parent / target if target else path
+        assert page.suffix == ".md" and anchor in anchors(page), f"{target}#{anchor}"
+
+
 def code(path: Path) -> str:
     """All that a page shows as code, a command a line."""
     text = path.read_text()
     blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     return "\n".join([*blocks, *spans])
+
+
+def typed(text: str) -> list[list[str]]:
+    """The commands of a block for a terminal, word by word: what is joined by && is several; comments are none.
+
+    Where lines begin with $ the others are what is answered.
+    """
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    prompted = [line[2:] for line in lines if line.startswith("$ ")]
+    lines = prompted or lines
+    parts = [part for line in lines for part in re.split(r"&&|\|\||;", re.sub(r"(^|\s)#.*", "", line))]
+    return [part.split() for part in parts if part.split()]
+
+
+# What else pages tell people to type: programs of Ansible, of the system, and of AWS.
+PROGRAMS = {"ansible-playbook", "ansible-navigator", "ansible-vault", "ansible-builder", "ansible-rulebook"}
+PROGRAMS |= {"ansible-galaxy", "ansible-inventory", "ansible-doc", "antsibull-changelog", "aws", "docker", "lab/lab"}
+PROGRAMS |= {"code", "cp", "curl", "eval", "git", "make", "pip", "python3", "rsync", "scp", "ssh"}
+# They only tell the shell where it is and what counts there.
+SHELL = {"cd", ".", "export"}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_commands_for_a_terminal_are_known(path: Path) -> None:
+    for block in re.findall(r"```console\n(.*?)```", path.read_text(), re.DOTALL):
+        for words in typed(block):
+            name = next((word for word in words if not re.match(r"[A-Z_]+=", word)), words[0])
+            assert name in PROGRAMS | SHELL or (ROOT / name).is_file(), f"{name_of(path)}: {' '.join(words)}"
+
+
+def section(title: str) -> str:
+    """A section of the README."""
+    return re.split(r"^## ", (ROOT / "README.md").read_text().split(f"## {title}\n", 1)[1], flags=re.MULTILINE)[0]
+
+
+LAB, AWS = "See it work in five minutes, without AWS", "On AWS"
+
+
+@dataclass(frozen=True)
+class Typing:
+    """What a new user types: how often Enter is pressed, and the commands, without those that only concern the shell."""
+
+    lines: int
+    words: int
+    commands: list[list[str]]
+
+
+def typing(*blocks: str) -> Typing:
+    """What blocks for a terminal make a new user type; comments and what joins commands are no words."""
+    each = [typed(line) for block in blocks for line in re.sub(r"\\\n", " ", block).splitlines()]
+    everything = [words for line in each for words in line]
+    commands = [words for words in everything if words[0] not in SHELL]
+    return Typing(len([line for line in each if line]), sum(map(len, everything)), commands)
+
+
+def terminal(title: str) -> str:
+    """The one block for a terminal in a section of the README."""
+    (block,) = re.findall(r"```console\n(.*?)```", section(title), re.DOTALL)
+    return str(block)
+
+
+def test_typing_is_counted() -> None:
+    found = typing("git clone x && cd x  # here\n# a comment\n\nmake \\\n  demo\n")
+    assert found == Typing(2, 7, [["git", "clone", "x"], ["make", "demo"]])
+
+
+def test_the_first_result_on_the_lab_takes_two_commands_from_nothing() -> None:
+    lab = typing(terminal(LAB))
+    assert [words[:2] for words in lab.commands] == [["git", "clone"], ["make", "demo"]]
+    assert lab.lines <= 2 and lab.words <= 7
+
+
+def test_the_first_result_on_aws_takes_four_commands_and_a_file_of_twelve_lines() -> None:
+    aws = typing(terminal(LAB).splitlines()[0], terminal(AWS))
+    assert [words[0] for words in aws.commands] == ["git", "make", "ansible-playbook", "ansible-playbook"]
+    assert aws.lines <= 4 and aws.words <= 18
+    ((name, text),) = [found for found in profile_examples(ROOT / "README.md") if found[0] in aws.commands[-1][-1]]
+    assert aws.commands[-1][1:] == ["launch.yml", "-e", f"profile={name}"]
+    assert len(text.splitlines()) <= 12 and len(re.sub(r"(^|\s)#.*", "", text).split()) <= 40
+    (profile,) = [yaml.safe_load(text)]
+    assert profile["job"]["command"] and {one["direction"] for one in profile["channels"]} == {"in", "out"}
+
+
+def test_everything_that_is_tested_ends_with_the_demo_of_the_readme() -> None:
+    assert re.search(r"^demo:.*\n\t@scripts/demo$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lanes = re.findall(r"^\{?.*\blane ((?:[a-z-]+ ?)+)", (ROOT / "scripts/test").read_text(), re.MULTILINE)
+    assert [lane.split()[-1] for lane in lanes][-1] == "demo"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

@@ -16,7 +16,6 @@ import pytest
 from tests.unit.git_server import Repo, SshServer, git, http_server, key, make_repo, ssh_server
 
 ROOT = Path(__file__).resolve().parents[3]
-SECRETS = Path("/run/experiments-spot-code")
 PLAY = """
 - hosts: localhost
   connection: local
@@ -29,7 +28,7 @@ PLAY = """
         content: "{{ spot_code | to_json }}"
         mode: "0644"
 """
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="the role makes a folder in /run")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.geteuid() != 0, reason="the role becomes root")]
 
 
 class Instance:
@@ -39,6 +38,7 @@ class Instance:
         self.folder, self.server, self.repo = folder, server, repo
         self.code = folder / "home/train"
         self.ledger = folder / "ledger.json"
+        self.secrets = folder / "secrets"
         self.settings: dict[str, Any] = {
             "repository": server.url(repo), "path": str(self.code), "known_hosts": [server.known_hosts],
             "deploy_key": str(server.key),
@@ -49,7 +49,7 @@ class Instance:
     def play(self, *args: str, fails: bool = False, extra: Any = (), **settings: Any) -> str:
         variables = {
             "spot": {"profile": {"code": {**self.settings, **settings}, "job": None, "access": {}}},
-            "code_ledger": str(self.ledger), "out": str(self.folder / "out.json"),
+            "__code_secrets": str(self.secrets), "code_ledger": str(self.ledger), "out": str(self.folder / "out.json"),
             "ansible_python_interpreter": sys.executable, "ansible_remote_tmp": str(self.folder / "tmp"), **dict(extra),
         }  # fmt: skip
         (self.folder / "vars.json").write_text(json.dumps(variables))
@@ -66,7 +66,7 @@ class Instance:
         text = done.stdout + done.stderr
         assert (done.returncode != 0) is fails, text
         assert "Traceback" not in text, text
-        assert not SECRETS.exists(), "key and token are gone"
+        assert not self.secrets.exists(), "key and token are gone"
         return text
 
     @property

@@ -24,6 +24,7 @@ RESOURCES = STACK["Resources"]
 EC2 = "arn:aws:ec2:us-east-1:1:"
 OWN = {"tag": {"spot:experiment": "mnist"}}
 OTHER = {"tag": {"spot:experiment": "cifar"}}
+STACK_ID = "arn:aws:cloudformation:us-east-1:1:stack/mine/1a2b3c4d-1"
 HERE = {"ec2__Region": "us-east-1", "ec2__SourceInstanceARN": f"{EC2}instance/i-1"}
 
 
@@ -38,7 +39,7 @@ def test_the_template_is_small_enough_to_be_sent() -> None:
 def filled(value: Any, experiment: str) -> Any:
     """A part of the template with its functions carried out."""
     known = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "1"}
-    known |= {"Experiment": experiment, "Name": "results"}
+    known |= {"Experiment": experiment, "Name": "results", "AWS::StackName": "mine", "AWS::StackId": STACK_ID}
     if isinstance(value, list):
         return [filled(one, experiment) for one in value]
     if not isinstance(value, dict):
@@ -66,7 +67,7 @@ def may(action: str, resource: str, experiment: str = "mnist", **context: Any) -
 
 
 def test_each_permission_has_a_reason_and_each_reason_a_permission() -> None:
-    for resource in (RESOURCES["Role"], RESOURCES["CodePolicy"]):
+    for resource in (RESOURCES["Role"], RESOURCES["CodePolicy"], RESOURCES["Remover"]):
         properties = resource["Properties"]
         documents = [one["PolicyDocument"] for one in properties.get("Policies", [properties])]
         sids = [one["Sid"] for document in documents for one in document["Statement"]]
@@ -149,6 +150,78 @@ def test_the_documented_policies_of_instances_are_covered() -> None:
                                    for action in (each["Action"] if isinstance(each["Action"], list) else [each["Action"]])}  # fmt: skip
 
 
+REMOVER = filled(RESOURCES["Remover"]["Properties"]["Policies"][0]["PolicyDocument"], "mnist")
+IAM = "arn:aws:iam::1:"
+CALLED = {"aws__CalledViaFirst": "cloudformation.amazonaws.com"}
+MADE = {"tag": {"aws:cloudformation:stack-id": STACK_ID}}
+REMOVED = [
+    ("ec2:DescribeSecurityGroups", "*", {}),
+    ("ec2:DeleteSecurityGroup", f"{EC2}security-group/sg-1", MADE),
+    ("iam:RemoveRoleFromInstanceProfile", f"{IAM}instance-profile/mine-us-east-1", {}),
+    ("iam:DeleteInstanceProfile", f"{IAM}instance-profile/mine-us-east-1", {}),
+    ("iam:DeleteRolePolicy", f"{IAM}role/mine-us-east-1", {}),
+    ("iam:DeleteRole", f"{IAM}role/mine-us-east-1", {}),
+    ("scheduler:DeleteSchedule", "arn:aws:scheduler:us-east-1:1:schedule/default/mine", {}),
+    ("events:RemoveTargets", "arn:aws:events:us-east-1:1:rule/mine-events", {}),
+    ("events:DeleteRule", "arn:aws:events:us-east-1:1:rule/mine-events", {}),
+    ("sqs:SetQueueAttributes", "arn:aws:sqs:us-east-1:1:mine-events", {}),
+    ("sqs:DeleteQueue", "arn:aws:sqs:us-east-1:1:mine-events", {}),
+    ("budgets:ModifyBudget", "arn:aws:budgets::1:budget/mine-us-east-1", {}),
+]
+
+
+@pytest.mark.parametrize(("action", "resource", "context"), REMOVED)
+def test_the_schedule_may_remove_what_the_stack_made_but_only_by_cloudformation(
+    action: str, resource: str, context: dict[str, Any]
+) -> None:
+    assert allows(REMOVER, action, resource, **(HERE | CALLED | context))
+    assert not allows(REMOVER, action, resource, **(HERE | context))
+    assert not allows(REMOVER, action, resource.replace("mine", "other"), **(HERE | CALLED)) or resource == "*"
+
+
+def test_the_schedule_may_delete_this_one_stack_and_nothing_that_holds_data() -> None:
+    assert allows(REMOVER, "cloudformation:DeleteStack", STACK_ID)
+    for action, resource, context in [
+        ("cloudformation:DeleteStack", STACK_ID.replace("1a2b", "2b3c"), {}),
+        ("cloudformation:UpdateStack", STACK_ID, {}),
+        ("ec2:DeleteSecurityGroup", f"{EC2}security-group/sg-1", {"tag": {"aws:cloudformation:stack-id": "other"}}),
+        ("ec2:TerminateInstances", f"{EC2}instance/i-1", MADE),
+        ("iam:PassRole", f"{IAM}role/mine-us-east-1", {}),
+        ("iam:PutRolePolicy", f"{IAM}role/mine-us-east-1", {}),
+        ("s3:DeleteBucket", "arn:aws:s3:::mine-1a2b3c4d", {}),
+        ("s3:DeleteObject", "arn:aws:s3:::mine-1a2b3c4d/runs/mnist/LATEST", {}),
+        ("ecr:DeleteRepository", "arn:aws:ecr:us-east-1:1:repository/mine-1a2b3c4d", {}),
+        ("codecommit:DeleteRepository", "arn:aws:codecommit:us-east-1:1:mine-1a2b3c4d", {}),
+    ]:
+        assert not allows(REMOVER, action, resource, **(HERE | CALLED | context)), action
+    (trust,) = filled(RESOURCES["Remover"]["Properties"]["AssumeRolePolicyDocument"], "mnist")["Statement"]
+    assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {
+        "aws:SourceAccount": "1",
+        "aws:SourceArn": "arn:aws:scheduler:us-east-1:1:schedule-group/default",
+    }
+
+
+def test_the_schedule_is_there_only_if_asked_for_and_is_the_last_to_go() -> None:
+    for name in ("Remover", "Schedule"):
+        assert RESOURCES[name]["Condition"] == "RemovesItself"
+    assert RESOURCES["Remover"]["DeletionPolicy"] == "Retain"
+    group, schedule = RESOURCES["SecurityGroup"], RESOURCES["Schedule"]["Properties"]
+    condition, with_it, _without = group["Properties"]["Tags"]["Fn::If"]
+    assert condition == "RemovesItself" and {"Ref": "Schedule"} in [one["Value"] for one in with_it]
+    assert group["DependsOn"] == "Profile"
+    assert filled(schedule["Target"], "mnist")["Arn"] == "arn:aws:scheduler:::aws-sdk:cloudformation:deleteStack"
+    assert json.loads(filled(schedule["Target"], "mnist")["Input"]) == {"StackName": STACK_ID}
+    assert (schedule["StartDate"], schedule["FlexibleTimeWindow"]) == ({"Ref": "RemoveAt"}, {"Mode": "OFF"})
+
+
+def test_each_resource_that_goes_with_the_stack_can_be_removed_by_the_schedule() -> None:
+    goes = {name for name, one in RESOURCES.items() if one.get("DeletionPolicy") != "Retain"}
+    # Policies go with the role and the queue that have them.
+    kinds = {"Role", "Profile", "SecurityGroup", "Queue", "Rule", "Budget", "Schedule"}
+    assert goes == kinds | {"CodePolicy", "QueuePolicy"}
+
+
 def test_the_bucket_is_closed_encrypted_and_kept() -> None:
     bucket, policy = RESOURCES["Bucket"], RESOURCES["BucketPolicy"]
     assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == policy["DeletionPolicy"] == "Retain"
@@ -187,7 +260,7 @@ def test_the_role_gives_all_parameters_and_the_template_uses_all() -> None:
 def test_what_is_kept_is_told_with_its_costs() -> None:
     kept = yaml.safe_load((ROLE / "vars/main.yml").read_text())["__infrastructure_kept"]
     retained = {name for name, one in RESOURCES.items() if one.get("DeletionPolicy") == "Retain"}
-    assert set(kept) == retained - {"BucketPolicy"}  # told with its bucket
+    assert set(kept) == retained - {"BucketPolicy", "Remover"}  # told with its bucket; removed by the role itself
 
 
 def test_the_printed_profile_is_right(tmp_path: Path) -> None:
@@ -195,6 +268,7 @@ def test_the_printed_profile_is_right(tmp_path: Path) -> None:
         "InstanceTypes": "g5.xlarge,g6.xlarge", "Timeout": "60", "InstanceProfile": "experiments-spot-us-east-1",
         "KeyName": "my: key", "SecurityGroupId": "sg-0123456789abcdef0", "BucketName": "experiments-spot-1a2b3c4d",
         "ImagesUri": "1.dkr.ecr.us-east-1.amazonaws.com/x", "GitRemote": "https://x", "QueueName": "x-events",
+        "RemoveAt": "2026-11-27T20:00:00Z",
     }  # fmt: skip
     environment = jinja2.Environment(trim_blocks=True)
     environment.filters |= {"split": str.split, "to_json": json.dumps}

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,8 @@ def play(api: Api, tmp_path: Path) -> Callable[..., str]:
         "ANSIBLE_NOCOLOR": "1", "HOME": str(tmp_path), "EXPERIMENTS_SPOT_SSH_CIDR": "203.0.113.7/32",
     }  # fmt: skip
 
-    def run(*words: str, fails: bool = False) -> str:
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(ROOT / "infrastructure.yml")]
+    def run(*words: str, fails: bool = False, verb: str = "infrastructure") -> str:
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), str(ROOT / f"{verb}.yml")]
         given = [part if part.startswith("-") else f"-e{part}" for part in words]
         done = subprocess.run([*command, *given], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
         text = done.stdout + done.stderr
@@ -61,21 +63,30 @@ def stacks(aws: Callable[[str], Any]) -> list[str]:
     return [stack["StackName"] for stack in aws("cloudformation").describe_stacks()["Stacks"]]
 
 
-def outputs(aws: Callable[[str], Any]) -> dict[str, str]:
-    (stack,) = aws("cloudformation").describe_stacks(StackName="experiments-spot")["Stacks"]
+def outputs(aws: Callable[[str], Any], name: str = "experiments-spot") -> dict[str, str]:
+    (stack,) = aws("cloudformation").describe_stacks(StackName=name)["Stacks"]
     return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
 
 
 def test_all_mistakes_are_told_at_once_and_nothing_is_made(aws: Callable[[str], Any], play: Callable[..., str]) -> None:
     text = play(
         "stack=Mine_", "experiment=Mnist", "ssh_location=300.1.1.1/32", "vpc_id=vpc", "instance_types=g5.xlarge,huge",
-        "keep_versions=0", "timeout=1", "budget=5", "results_bucket=nobody-has-this", "key_name=none", fails=True,
+        "keep_versions=0", "timeout=1", "budget=5", "results_bucket=nobody-has-this", "key_name=none", "remove_after=-1",
+        fails=True,
     )  # fmt: skip
     for option in ("stack", "experiment", "ssh_location", "vpc_id", "instance_types", "keep_versions", "timeout",
-                   "budget_email", "results_bucket", "key_name"):  # fmt: skip
+                   "budget_email", "results_bucket", "key_name", "remove_after"):  # fmt: skip
         assert f"{option}: " in text
     assert stacks(aws) == []
     assert "unable to convert to int" in play("timeout=soon", fails=True)
+    assert "unable to convert to int" in play("remove_after=8h", fails=True)
+    text = play("remove_after=60", "ssh_location=none", fails=True)
+    for reason in (
+        "60 is not a number of minutes from 1440 (timeout",
+        "give -e experiment=NAME",
+        "ssh_location cannot be none",
+    ):
+        assert reason in text
     assert "There is no stack experiments-spot here." in play("state=absent")
 
 
@@ -149,3 +160,95 @@ def test_removed_but_for_what_may_hold_data(aws: Callable[[str], Any], play: Cal
     aws("s3").head_object(Bucket=bucket, Key="runs/mnist/LATEST")
     aws("s3").delete_object(Bucket=bucket, Key="runs/mnist/LATEST")
     aws("s3").delete_bucket(Bucket=bucket)
+
+
+def schedule(aws: Callable[[str], Any]) -> Any:
+    return aws("scheduler").get_schedule(Name="experiments-spot-mnist")
+
+
+def removers(aws: Callable[[str], Any]) -> list[str]:
+    path = f"/experiments-spot/{REGION}/experiments-spot-mnist/"
+    return [one["Arn"] for one in aws("iam").list_roles(PathPrefix=path)["Roles"]]
+
+
+def test_a_stack_of_an_experiment_removes_itself(aws: Callable[[str], Any], play: Callable[..., str]) -> None:
+    own = ("experiment=mnist", "timeout=60", "remove_after=480")
+    assert "It would remove itself after 480 minutes." in play("--check", *own)
+    begun = time.time()
+    text = play(*own)
+    assert stacks(aws) == ["experiments-spot-mnist"]
+    made = schedule(aws)
+    assert begun + 480 * 60 - 1 <= made["StartDate"].timestamp() <= time.time() + 480 * 60
+    assert f"removal: by itself at {made['StartDate'].astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}" in text
+    (stack,) = aws("cloudformation").describe_stacks()["Stacks"]
+    assert {"Key": "spot:stack-of", "Value": "mnist"} in stack["Tags"]
+    target = made["Target"]
+    assert target["Arn"] == "arn:aws:scheduler:::aws-sdk:cloudformation:deleteStack"
+    assert json.loads(target["Input"]) == {"StackName": stack["StackId"]}
+    assert [target["RoleArn"]] == removers(aws)
+
+    assert "changed=0" in play(*own)
+    assert "is as it shall be" in play("--check", *own)
+    assert schedule(aws)["StartDate"] == made["StartDate"]
+    assert "modify Schedule" in play("--check", *own[:2], "remove_after=960")
+    play(*own[:2], "remove_after=960")
+    assert 479 * 60 < (schedule(aws)["StartDate"] - made["StartDate"]).total_seconds() < 482 * 60
+    assert [target["RoleArn"]] == removers(aws)
+
+    assert "remove Schedule" in play("--check", "stack=experiments-spot-mnist", *own[:2])
+    play("stack=experiments-spot-mnist", *own[:2])
+    assert aws("scheduler").list_schedules()["Schedules"] == [] and removers(aws) == []
+    assert stacks(aws) == ["experiments-spot-mnist"]
+
+    play(*own)
+    assert len(removers(aws)) == 1
+    bucket = outputs(aws, "experiments-spot-mnist")["BucketName"]
+    text = play("stack=experiments-spot-mnist", "state=absent")
+    assert f"bucket {bucket} with its policy" in text
+    assert stacks(aws) == [] and aws("scheduler").list_schedules()["Schedules"] == [] and removers(aws) == []
+    aws("s3").head_bucket(Bucket=bucket)
+
+
+def test_the_role_that_a_stack_removed_itself_with_can_be_removed_later(
+    aws: Callable[[str], Any], play: Callable[..., str]
+) -> None:
+    play("experiment=mnist", "timeout=60", "remove_after=480")
+    aws("cloudformation").delete_stack(StackName=json.loads(schedule(aws)["Target"]["Input"])["StackName"])
+    assert stacks(aws) == [] and len(removers(aws)) == 1
+    play("--check", "stack=experiments-spot-mnist", "state=absent")
+    assert len(removers(aws)) == 1
+    assert "There is no stack experiments-spot-mnist here." in play("stack=experiments-spot-mnist", "state=absent")
+    assert removers(aws) == []
+
+
+def test_a_stack_that_is_kept_by_an_instance_is_not_changed(
+    aws: Callable[[str], Any], play: Callable[..., str]
+) -> None:
+    own = ("experiment=mnist", "timeout=60", "remove_after=480")
+    play(*own)
+    group, ec2 = outputs(aws, "experiments-spot-mnist")["SecurityGroupId"], aws("ec2")
+    (instance,) = ec2.run_instances(
+        ImageId=ec2.describe_images()["Images"][0]["ImageId"], InstanceType="t3.large", MinCount=1, MaxCount=1,
+        SecurityGroupIds=[group],
+    )["Instances"]  # fmt: skip
+    aws("cloudformation").delete_stack(StackName="experiments-spot-mnist")
+    assert "is being removed (DELETE_FAILED)" in play(*own, fails=True)
+    assert schedule(aws)
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    play("stack=experiments-spot-mnist", "state=absent")
+    assert stacks(aws) == []
+
+
+def test_close_removes_the_stack_of_its_experiment_and_no_other(
+    aws: Callable[[str], Any], play: Callable[..., str]
+) -> None:
+    play("experiment=mnist", "timeout=60", "remove_after=480")
+    play("stack=experiments-spot-cifar", "experiment=cifar")
+    for experiment in ("mnist2", "cifar"):
+        play(f"experiment={experiment}", "delete_stack=true", verb="close")
+    play("experiment=mnist", verb="close")
+    assert sorted(stacks(aws)) == ["experiments-spot-cifar", "experiments-spot-mnist"]
+    text = play("experiment=mnist", "delete_stack=true", "--check", verb="close")
+    assert "The stack experiments-spot-mnist would be removed." in text and len(stacks(aws)) == 2
+    assert "The stack experiments-spot-mnist is removed." in play("experiment=mnist", "delete_stack=true", verb="close")
+    assert stacks(aws) == ["experiments-spot-cifar"] and removers(aws) == []

@@ -46,8 +46,8 @@ def test_gzip_layer_is_the_same_for_the_same_data(tmp_path: Path) -> None:
 
 def test_config_and_manifest_agree() -> None:
     layer = job.Layer(Path("x"), "sha256:outer", 7, "sha256:inner")
-    config = job.encode(job.config(layer, "abc", "amd64", "2026-01-01T00:00:00Z"))
-    manifest = job.manifest(layer, config)
+    config = job.encode(job.config([layer], "abc", "amd64", "2026-01-01T00:00:00Z"))
+    manifest = job.manifest([layer], config)
     assert json.loads(config)["rootfs"]["diff_ids"] == ["sha256:inner"]
     assert json.loads(config)["config"]["Labels"] == {job.LABEL: "abc"}
     assert manifest["layers"] == [{"mediaType": job.LAYER, "size": 7, "digest": "sha256:outer"}]
@@ -63,7 +63,7 @@ def test_architectures_have_the_names_of_images(machine: str, named: str) -> Non
 def test_a_failing_bootstrap_is_one_error_and_leaves_no_layer(tmp_path: Path) -> None:
     argv = ["sh", "-c", "echo 'E: no mirror' >&2; exit 2"]
     with pytest.raises(engine.EngineError, match="E: no mirror"):
-        job._compress(argv, tmp_path / "layer", tmp_path / "log")
+        job.compress(argv, tmp_path / "layer", tmp_path / "log")
     assert not (tmp_path / "layer").exists()
 
 

@@ -7,6 +7,7 @@ import tarfile
 
 from lab_views import view
 
+from lab.aws.config import DAILY, IMAGES
 from lab.machines import containers
 from lab.machines.containers import Image, Login
 from lab.machines.disks import Device
@@ -59,6 +60,14 @@ def test_no_key_pair_puts_nothing():
 def test_user_data_leaves_a_mark_but_never_the_data():
     assert containers.user_data_mark(b"") == []
     assert [file.data for file in containers.user_data_mark(b"secret")] == [b""]
+
+
+def test_only_a_daily_image_has_no_docker():
+    release = next(image for image in IMAGES if image.name.startswith("debian-12-amd64-2"))
+    assert containers.without_docker(release.name) == [] == containers.without_docker("")
+    files = containers.without_docker(DAILY.name)
+    assert {file.path.rpartition("/")[2] for file in files} == {"docker.service", "docker.socket", "containerd.service"}
+    assert all(file.data == b"" for file in files)
 
 
 def test_device_files_are_written_also_when_the_last_disk_is_gone():

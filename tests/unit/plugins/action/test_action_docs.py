@@ -10,6 +10,17 @@ import yaml
 from ansible_collections.amazon.aws.plugins.module_utils.modules import aws_argument_spec
 
 PREFIX = "ansible_collections.experiments.spot.plugins"
+NAMES = [
+    "instances_wait",
+    "channel",
+    "channels_info",
+    "job_wait",
+    "logs",
+    "notebook_local",
+    "notify",
+    "show",
+    "ssh_config",
+]
 FACTS = ("type", "elements", "choices", "default", "required", "aliases")
 
 
@@ -18,7 +29,7 @@ def facts(option: dict[str, Any]) -> dict[str, Any]:
     return {"type": "str", **found}
 
 
-@pytest.mark.parametrize("name", ["instances_wait", "channel", "job_wait", "logs", "show", "ssh_config"])
+@pytest.mark.parametrize("name", NAMES)
 def test_options_are_documented_as_they_are(name):
     spec = importlib.import_module(f"{PREFIX}.action.{name}").SPEC
     page = yaml.safe_load(importlib.import_module(f"{PREFIX}.modules.{name}").DOCUMENTATION)
@@ -28,7 +39,7 @@ def test_options_are_documented_as_they_are(name):
     }
 
 
-@pytest.mark.parametrize("name", ["instances_wait", "channel", "job_wait", "logs", "show", "ssh_config"])
+@pytest.mark.parametrize("name", NAMES)
 def test_examples_and_returns_are_yaml(name):
     page = importlib.import_module(f"{PREFIX}.modules.{name}")
     assert all(f"experiments.spot.{name}" in task for task in yaml.safe_load(page.EXAMPLES))

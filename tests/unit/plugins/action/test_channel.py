@@ -239,7 +239,7 @@ def test_odd_names_links_and_holes(move, tmp_path, direction):
     with (source / "sparse").open("wb") as file:
         file.truncate(50_000_000)
     pair = (f"{source}/", there) if direction == "out" else (f"{there}/", f"{source}/")
-    result = move(direction, *pair)
+    result = move(direction, *pair, sparse=True)
     assert "failed" not in result, result.get("msg")
     assert {name: (there / name).read_text() for name in ODD} == {name: name for name in ODD}
     assert os.readlink(there / "link") == "-rf"

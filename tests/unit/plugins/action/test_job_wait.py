@@ -249,6 +249,38 @@ def test_follow_shows_life_only_when_the_log_is_silent(world):
     assert beats[0] > world.said.index("line 28")
 
 
+class FakeTunnel:
+    """A tunnel whose server answers at the third look."""
+
+    def __init__(self) -> None:
+        self.looks, self.stopped = 0, False
+
+    @property
+    def told(self) -> bool:
+        return self.looks >= 3
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_a_tunnel_is_looked_after_while_the_job_runs_and_closed_at_its_end(world):
+    watcher = world.watcher((0, PULLING), (10, RUNNING), (60, DONE))
+    watcher.tunnel = tunnel = FakeTunnel()
+    watcher.run()
+    assert tunnel.looks > 3 and tunnel.stopped
+
+
+def test_a_tunnel_is_closed_when_the_wait_fails(world):
+    watcher = world.watcher((0, RUNNING), timeout=30)
+    watcher.tunnel = tunnel = FakeTunnel()
+    with pytest.raises(AnsibleActionFail):
+        watcher.run()
+    assert tunnel.stopped
+
+
 def test_over_a_real_connection(sshd, make_action):
     plugin = make_action(job_wait, {"follow": True}, sshd.options)
     with pytest.raises(AnsibleActionFail, match="no job was started on x-1"):

@@ -69,6 +69,15 @@ def test_the_experiment_of_the_command(here: Path) -> None:
     assert result["experiment_option"] == " -e experiment=e1"
 
 
+@pytest.mark.parametrize(
+    ("folder", "option"),
+    [("own", " -e profiles_dir={}/own"), ("my own", """ -e '{{"profiles_dir": "{}/my own"}}'""")],
+)
+def test_what_is_typed_again_names_the_directory_of_the_profile(here: Path, folder: str, option: str) -> None:
+    (here / "profiles").rename(here / folder)
+    assert run({"name": "mine", "dirs": [str(here / folder)]})["experiment_option"] == option.format(here)
+
+
 def test_another_job(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(action, "load_extra_vars", lambda loader: {"image": "python:4", "command": "a"})
     result = run({"name": "mine", "job": {"image": "python:4", "command": "a {{ who }}"}, "job_params": "lr=0.1"})

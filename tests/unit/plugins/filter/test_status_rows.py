@@ -36,6 +36,19 @@ def test_running_job() -> None:
     assert (row["job_state"], row["age"], row["cost_so_far"]) == ("running", 1800.0, 0.2)
 
 
+def test_a_price_that_aws_does_not_tell_comes_from_the_ledger() -> None:
+    silent = experiment(instances=[instance(price=None, cost_so_far=None)])
+    machine = {"lifecycle": "spot", "spot_price": 0.3, "on_demand_price": 1.0}
+    (row,) = status_rows([silent], {"i-1": {"state": "running", "machine": machine}}, NOW)
+    assert (row["price"], row["cost_so_far"]) == (0.3, 0.15)
+    (row,) = status_rows([silent], {"i-1": {"state": "running", "machine": machine | {"lifecycle": "on-demand"}}}, NOW)
+    assert row["price"] == 1.0
+    (row,) = status_rows([silent], {"i-1": {"state": "running", "machine": None}}, NOW)
+    assert (row["price"], row["cost_so_far"]) == (None, None)
+    (row,) = status_rows([experiment()], {"i-1": {"state": "running", "machine": machine}}, NOW)
+    assert row["price"] == 0.4, "what AWS tells counts"
+
+
 def test_failed_job_tells_its_exit_code() -> None:
     (row,) = status_rows([experiment()], {"i-1": {"state": "failed", "exit_code": 3}}, NOW)
     assert row["job_state"] == "failed (3)"
@@ -46,6 +59,14 @@ def test_a_job_that_tells_how_far_it_is() -> None:
     assert status_rows([experiment()], {"i-1": job}, NOW)[0]["job_state"] == "running, 45 %"
     for told in ({}, {"step": "x", "of": 3}, {"step": 1, "of": 0}, None):
         assert status_rows([experiment()], {"i-1": job | {"progress": told}}, NOW)[0]["job_state"] == "running"
+
+
+def test_how_far_a_matrix_is_and_which_attempt_it_is() -> None:
+    job = {"state": "running", "exit_code": None, "matrix": {"of": 8, "done": 3, "failed": 0}, "attempt": 2}
+    (row,) = status_rows([experiment()], {"i-1": job}, NOW)
+    assert row["job_state"] == "running, 3/8, attempt 2" and row["matrix"]["done"] == 3
+    job["matrix"] = {"of": 8, "done": 3, "failed": 1}
+    assert "3/8 (1 failed)" in status_rows([experiment()], {"i-1": job}, NOW)[0]["job_state"]
 
 
 def test_an_idle_gpu_is_seen() -> None:

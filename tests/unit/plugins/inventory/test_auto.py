@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +68,7 @@ STATIC = {
 def test_static_files_are_read_with_their_templates(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(STATIC[name])
     shown = run(tmp_path, "ansible", "-i", name, "all", "-m", "ansible.builtin.debug", "-a", "var=ansible_host")
-    assert "seen | SUCCESS" in shown and "ansible_host: 2" in shown, shown
+    assert "seen | SUCCESS" in shown and re.search(r"ansible_host: '?2", shown), shown
 
 
 def test_provision_reads_what_it_is_given_and_not_the_instances_of_experiments(tmp_path: Path) -> None:

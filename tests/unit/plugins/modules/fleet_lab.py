@@ -18,6 +18,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._fleet.launch imp
 from lab.aws.app import create_app
 from lab.aws.config import ACCESS_KEY, SECRET_KEY, Config
 from lab.aws.machines import NullMachines
+from tests.unit.wire import printed
 
 TAGS = {"Name": "mnist", "spot:experiment": "mnist", "spot:generation": "1"}
 REGION = "us-east-1"
@@ -101,7 +102,7 @@ class Runner:
         keys = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY, "region": REGION, "endpoint_url": self.api.url}
         with patch_module_args({**keys, **options, **more}), pytest.raises(SystemExit):
             self.module.main()
-        return json.loads(self.capsys.readouterr().out)
+        return printed(self.capsys)
 
 
 class FastClock(SystemClock):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.experiments.spot.plugins.modules import ec2_fleet
-from tests.unit.wire import DROP, Reply, Wire, error, xml
+from tests.unit.wire import DROP, Reply, Wire, error, printed, xml
 
 TAGS = {"Name": "mnist", "spot:experiment": "mnist", "spot:generation": "1"}
 POOLS = [
@@ -73,7 +72,7 @@ class Module:
         args = {"endpoint_url": self.wire.url, "_ansible_check_mode": check, "_ansible_diff": diff, **args}
         with patch_module_args(args), pytest.raises(SystemExit):
             ec2_fleet.main()
-        return json.loads(self.capsys.readouterr().out)
+        return printed(self.capsys)
 
 
 @pytest.fixture

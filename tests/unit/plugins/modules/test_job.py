@@ -59,11 +59,14 @@ class Machine:
         document = json.loads(self.paths["JOB_JSON"].read_text())
         keys = ("spec_sha256", "instance_id", "generation", "rank", "image")
         entry = {**{key: document[key] for key in keys}, "state": state, "exit_code": exit_code, "message": ""}
+        entry["asked"] = document.get("asked")
         entry.update(started="2026-01-01T00:00:00Z", finished="2026-01-01T00:00:01Z")
         (self.state_dir / "ledger.json").write_text(json.dumps({"runs": [entry]}))
         self.active = "inactive"
 
-    def do(self, state: str = "started", check_mode: bool = False, rerun: bool = False, **spec: Any) -> dict[str, Any]:
+    def do(
+        self, state: str = "started", check_mode: bool = False, rerun: bool = False, more: Any = None, **spec: Any
+    ) -> dict[str, Any]:
         params = {
             "experiment": "exp",
             "name": "train",
@@ -76,8 +79,12 @@ class Machine:
             "env": [f"KEY={SECRET}"],
             "rerun": rerun,
             "replace": False,
+            "asked": None,
+            "resume": False,
+            "failed_only": False,
             "state": state,
             "spec": {"image": "img:1", "state_dir": str(self.state_dir), **spec},
+            **(more or {}),
         }
         module: Any = type("Module", (), {"params": params, "check_mode": check_mode})()
         self.calls.clear()
@@ -262,3 +269,35 @@ def test_info_of_a_volume_of_an_earlier_instance(machine: Machine) -> None:
 def test_log_of_the_last_run_only(unit: dict[str, str], started: str | None, expected: list[str]) -> None:
     argv = job_info.log_argv(7, unit, started)
     assert argv[argv.index("7") + 1 :] == expected
+
+
+ASKED = {"command": ["test"], "params": {"lr": "2"}}
+
+
+def test_a_job_that_was_asked_for_is_gone_on_with(machine: Machine) -> None:
+    machine.do(command=["test"], more={"asked": ASKED, "env": [f"KEY={SECRET}", "lr=2"]})
+    machine.end("interrupted", 143)
+    resumed = machine.do(command=["train"], more={"resume": True, "generation": 2, "instance_id": "i-2"})
+    document = json.loads(machine.paths["JOB_JSON"].read_text())
+    assert resumed["action"] == "start" and (document["command"], document["asked"]) == (["test"], ASKED)
+    assert machine.paths["JOB_ENV"].read_text() == f"KEY={SECRET}\nlr=2\n"
+    assert SECRET not in machine.paths["JOB_JSON"].read_text()
+    # A launch starts what the profile says, and what has ended is not followed by it on a resume.
+    machine.end("succeeded", 0)
+    kept = {"resume": True, "generation": 2, "instance_id": "i-2"}
+    assert machine.do(command=["train"], more=kept)["reason"] == "another job was started here last, and it has ended"
+    assert machine.do(command=["train"], more={"generation": 2, "instance_id": "i-2"})["action"] == "start"
+    assert json.loads(machine.paths["JOB_JSON"].read_text())["command"] == ["train"]
+
+
+def test_a_wish_to_run_a_matrix_once_more_is_passed_on(machine: Machine) -> None:
+    lists = {"lr": [1, 2, 3]}
+    machine.do(matrix=lists, more={"count": 2})
+    document = json.loads(machine.paths["JOB_JSON"].read_text())
+    assert [one["name"] for one in document["matrix"]] == ["lr=1", "lr=3"] and "rerun" not in document
+    machine.end("failed", 3)
+    assert machine.do(matrix=lists, more={"count": 2})["action"] == "none"
+    assert machine.do(rerun=True, matrix=lists, more={"count": 2, "failed_only": True})["action"] == "start"
+    assert json.loads(machine.paths["JOB_JSON"].read_text())["rerun"]["failed_only"] is True
+    with pytest.raises(remote.RemoteError, match=r"spec\.matrix: lr is not a list"):
+        machine.do(matrix={"lr": []})

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.experiments.spot.plugins.action import access, ebs_volume, ec2_fleet, launch_plan_info
+from ansible_collections.experiments.spot.plugins.action import access, launch_plan_info
 from ansible_collections.experiments.spot.plugins.plugin_utils import _here
 from tests.unit.plugins.module_utils._experiment.builders import profile
 from tests.unit.plugins.module_utils._experiment.wire import DEBIAN, Aws, aws  # noqa: F401
+
+PLUGINS = _here.__name__.partition(".plugin_utils.")[0]
+FOLDER = Path(_here.__file__).parents[1] / "action"
+HERE = sorted(path.stem for path in FOLDER.glob("*.py") if "work = staticmethod(" in path.read_text())
 
 
 class Action(_here.ActionHere):
@@ -80,11 +86,14 @@ def test_elsewhere_the_module_is_a_process_of_its_own(
     assert given["wrap_async"] is bool(more.get("async_val"))
 
 
-@pytest.mark.parametrize("plugin", [access, ebs_volume, ec2_fleet, launch_plan_info])
-def test_each_knows_its_module(plugin: Any) -> None:
-    name = plugin.__name__.rpartition(".")[2]
-    assert f"experiments.spot.{name}" == plugin.ActionModule.NAME
-    assert callable(plugin.ActionModule.work) and plugin.ActionModule.SPEC
+@pytest.mark.parametrize("name", HERE)
+def test_each_is_its_module(name: str) -> None:
+    plugin = importlib.import_module(f"{PLUGINS}.action.{name}").ActionModule
+    module = importlib.import_module(f"{PLUGINS}.modules.{name}")
+    assert f"experiments.spot.{name}" == plugin.NAME
+    spec = module.argument_spec() if name == "ec2_fleet" else module.ARGUMENT_SPEC
+    assert spec == plugin.SPEC and getattr(module, "RULES", {}) == plugin.RULES
+    assert plugin.work is module.run
 
 
 def test_a_plan_is_made_here(aws: Aws) -> None:  # noqa: F811

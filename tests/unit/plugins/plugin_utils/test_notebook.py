@@ -14,7 +14,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._profile.resolve 
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate import Setting
 
 ROOT = Path(__file__).resolve().parents[4]
-RUNNER = str(ROOT / "roles/notebook/files/run.py")
+PROGRAMS = str(ROOT / "roles/notebook/files")
 
 
 def written(folder: Path, tags: tuple[str, ...] = ("parameters",)) -> str:
@@ -72,7 +72,7 @@ def test_the_experiment_is_that_of_notebook_profile_and_parameters(tmp_path: Pat
 def test_the_profile_is_one_that_a_launch_takes(tmp_path: Path, params: Any, words: list[str]) -> None:
     path = written(tmp_path)
     name = notebook_profile(path, "notebook", params)["experiment"]
-    made = notebook_profile(path, "notebook", params, found=read(tmp_path, "notebook", name), runner=RUNNER)
+    made = notebook_profile(path, "notebook", params, found=read(tmp_path, "notebook", name), programs=PROGRAMS)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / f"{name}.yml").write_text(yaml.safe_dump(made["profile"]))
     profile = read(tmp_path, name, name)
@@ -80,5 +80,43 @@ def test_the_profile_is_one_that_a_launch_takes(tmp_path: Path, params: Any, wor
     assert job["command"][4:] == words
     assert job["command"][3] == f"{job['state_dir']}/notebook/My train.ipynb"
     assert job["at_end"] == "terminate" and job["env"]["NOTEBOOK_INSTALL"] == "true"
-    assert [one["local_path"] for one in profile["channels"]][:2] == [RUNNER, path]
+    assert [one["local_path"] for one in profile["channels"]][:2] == [f"{PROGRAMS}/run.py", path]
     assert profile["channels"][-1]["local_path"].rstrip("/") == str(tmp_path / "results" / name)
+
+
+def test_where_and_its_idle_time_are_checked_with_the_rest(tmp_path: Path) -> None:
+    problem = notebook_profile("x.py", "x", "lr", where="cloud", idle="1h")["problem"]
+    assert all(word in problem for word in ("x.py", "job_params", "where=cloud", "notebook_idle=1h"))
+    assert "job_params" in notebook_profile("", "x", "lr=1", where="local")["problem"]
+
+
+def test_jupyterlab_needs_no_notebook_and_is_an_experiment_of_its_own(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert notebook_profile("", "x", where="remote")["experiment"].startswith("jupyterlab-")
+    names = {notebook_profile(path, "x", where=where)["experiment"] for where in ("run", "remote")}
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_the_profile_of_jupyterlab_is_one_that_a_launch_takes(tmp_path: Path, given: bool) -> None:
+    path = written(tmp_path) if given else ""
+    name = notebook_profile(path, "notebook", where="remote")["experiment"]
+    base = read(tmp_path, "notebook", name)
+    made = notebook_profile(path, "notebook", where="remote", found=base, programs=PROGRAMS, idle="600")
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / f"{name}.yml").write_text(yaml.safe_dump(made["profile"]))
+    job = read(tmp_path, name, name)["job"]
+    assert job["extra_args"] == ["-p", "127.0.0.1:8888:8888"] and job["network"] == "bridge"
+    assert job["mounts"] == ["/home/ubuntu/notebook:/notebook"]
+    options = dict(zip(job["command"][2::2], job["command"][3::2], strict=True))
+    assert options["--folder"] == f"{job['state_dir']}/notebook" and options["--idle"] == "600"
+    assert (options.get("--notebook"), options.get("--name")) == (
+        ("/notebook/input.ipynb", "My train.ipynb") if given else (None, None)
+    )
+
+
+def test_jupyterlab_here_needs_an_image_and_no_profile(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    made = notebook_profile(path, "x", where="local", found={"job": {"image": "a/b:1"}})
+    assert (made["image"], made["path"], made["profile"]) == ("a/b:1", path, {})
+    assert "job.image" in notebook_profile(path, "x", where="local", found={"job": None})["problem"]

@@ -264,3 +264,9 @@ def test_knows_zstd():
     assert knows_zstd("Compress list:\n    zstd lz4 zlibx zlib none\n")
     assert not knows_zstd("Compress list:\n    zlibx zlib none\n")
     assert not knows_zstd("rsync  version 3.1.3\n")
+
+
+def test_a_deletion_behind_the_progress_on_one_line_is_seen() -> None:
+    report = Report()
+    report.take(f"          2,000  25%    1.95kB/s    0:00:00 (xfr#1, to-chk=6/11){MARK}*deleting   a b/{MARK}x")
+    assert report.changes == [Change("*deleting", f"a b/{MARK}x")] and report.bytes == 2000

@@ -44,6 +44,7 @@ def test_a_profile_of_a_job_alone_has_only_what_every_profile_has() -> None:
         ("file_systems: [{name: team, mount_point: /mnt/team}]", "file_systems.team", "an NFS mount of yours"),
         ("job: {image: python, command: 'true', at_end: terminate}", "job.at_end", "ends no machine"),
         ("recovery: {webhook: 'https://example.com/x'}", "recovery.webhook", "nothing is sent"),
+        ("notify: {desktop: true}", "notify", "nothing is told"),
         ("recovery: {mode: self, bucket: 's3://team/x'}\naccess: {instance_profile: t}", "recovery (mode self)", "typed again"),
     ],
 )  # fmt: skip

@@ -18,6 +18,7 @@ from lab.aws.app import App, create_app
 from lab.aws.config import ACCESS_KEY, SECRET_KEY, Config
 from lab.aws.machines import NullMachines
 from lab.aws.world import Fault
+from tests.unit.wire import printed
 
 REGION = "us-east-1"
 DEBIAN = "/aws/service/debian/release/12/latest/amd64"
@@ -153,5 +154,4 @@ def run(main: Callable[[], None], capsys: pytest.CaptureFixture[str], **args: An
     given = {"_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False, **args}
     with patch_module_args(given), pytest.raises(SystemExit) as ended:
         main()
-    out = capsys.readouterr().out
-    return SimpleNamespace(rc=ended.value.code, **{"msg": "", **json.loads(out)})
+    return SimpleNamespace(rc=ended.value.code, **{"msg": "", **printed(capsys)})

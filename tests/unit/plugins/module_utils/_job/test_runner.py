@@ -350,6 +350,12 @@ def test_progress_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None
     assert runner.read_progress(str(tmp_path / "progress.json")) == {}
 
 
+def test_the_ledger_keeps_what_the_run_was_on(engine: Engine) -> None:
+    engine.run(machine={"type": "g5.xlarge", "spot_price": 0.4})
+    engine.run()
+    assert [entry.get("machine") for entry in engine.ledger["runs"]] == [{"type": "g5.xlarge", "spot_price": 0.4}, None]
+
+
 def test_runs_are_kept_and_lost_ones_closed(engine: Engine) -> None:
     lost = {"state": "running", "finished": None, "exit_code": None}
     engine.ledger_path.write_text(json.dumps({"runs": [{"state": "succeeded", "finished": "x"}, lost]}))
@@ -670,3 +676,143 @@ def test_it_runs_as_its_user(bare: Bare) -> None:
     bare.work.chmod(0o755)
     status, out = bare.run(command=["id"], user="nobody", workdir="/")
     assert status == 0 and "(nobody)" in out and "(root)" not in out
+
+
+JOURNAL = """#!/bin/sh
+echo "journalctl $@" >> "$FAKE/calls"
+[ "$1" = --sync ] || echo "line of $INVOCATION_ID"
+[ ! -e "$FAKE/journal.rc" ] || exit 1
+"""
+
+
+def test_the_log_of_each_generation_is_kept(engine: Engine, tmp_path: Path) -> None:
+    journal = tmp_path / "bin/journalctl"
+    journal.write_text(JOURNAL)
+    journal.chmod(0o755)
+    for run, generation in (("a", 1), ("b", 1), ("c", 2)):
+        engine.env["INVOCATION_ID"] = run
+        assert engine.run(generation=generation)[0] == 0
+    logs = engine.state_dir / "logs"
+    assert {one.name: one.read_text() for one in logs.iterdir()} == {
+        "generation-001.txt": "line of a\nline of b\n",
+        "generation-002.txt": "line of c\n",
+    }
+    assert "_SYSTEMD_INVOCATION_ID=c" in engine.calls[-1]
+    # Neither a run that ends before its container, nor a journal that fails, changes how a job ends.
+    engine.answer("pull", rc=1, err="manifest unknown")
+    engine.env["INVOCATION_ID"] = "d"
+    assert engine.run(generation=3)[0] == runner.EX_UNAVAILABLE
+    assert (logs / "generation-003.txt").read_text() == "line of d\n"
+    engine.answer("pull", rc=0)
+    engine.answer("journal", rc=1)
+    status, out = engine.run(generation=4)
+    assert status == 0 and "the log is not kept in" in out
+
+
+def test_nothing_is_kept_where_no_journal_has_it(engine: Engine) -> None:
+    engine.env.pop("INVOCATION_ID", None)
+    engine.run()
+    assert not (engine.state_dir / "logs").exists()
+
+
+# ---- images that are not pulled --------------------
+
+
+def context(tmp_path: Path) -> dict[str, Any]:
+    folder = tmp_path / "context"
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile").write_text("FROM scratch\n")
+    return {"context": str(folder)}
+
+
+def test_an_image_is_built_and_not_pulled(engine: Engine, tmp_path: Path) -> None:
+    build = context(tmp_path)
+    engine.answer("build", out="Step 1/1 : FROM scratch\n")
+    status, out = engine.run(build={**build, "args": {"CUDA": "12", "A": "b c"}, "target": "train"})
+    folder = build["context"]
+    expected = f"build --tag repo/img:1 --file {folder}/Dockerfile --target train --build-arg CUDA=12 --build-arg A=b c {folder}"
+    assert status == 0 and expected in engine.calls and "Step 1/1" in out
+    assert not [call for call in engine.calls if call.startswith("pull")] and engine.last["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("The command '/bin/sh -c x' returned a non-zero code: 1", "a step failed, the log has all of it (The command"),
+        ("write /x: no space left on device", "give a larger image.root_volume_size"),
+        ("failed to reach build target train in Dockerfile", "has no stage of the name job.build.target"),
+        ("pull access denied for nosuch, repository does not exist", "an image of FROM was not pulled"),
+        ("dockerfile parse error line 1: unknown instruction: FRM", "the Dockerfile is not right"),
+        ("COPY failed: file not found in build context", "a file is missing"),
+        ("Cannot connect to the Docker daemon at unix:///x", "docker does not answer"),
+    ],
+)
+def test_why_an_image_was_not_built(engine: Engine, tmp_path: Path, said: str, expected: str) -> None:
+    engine.answer("build", rc=1, err=f"one\n{said}\n")
+    status, out = engine.run(build=context(tmp_path))
+    assert status == runner.EX_UNAVAILABLE and expected in engine.last["message"] and said in out
+    assert engine.last["state"] == "failed" and engine.last["exit_code"] is None, "the next start tries it again"
+    assert not [call for call in engine.calls if call.startswith("run")]
+
+
+def test_what_is_to_be_built_is_not_there(engine: Engine, tmp_path: Path) -> None:
+    build = context(tmp_path)
+    for wrong, said in (({"context": "/no/such"}, "job.build.context /no/such is no directory"),
+                        ({**build, "dockerfile": "gpu/Dockerfile"}, f"there is no {build['context']}/gpu/Dockerfile")):  # fmt: skip
+        status, out = engine.run(build=wrong)
+        assert status == runner.EX_CONFIG and said in out and "section code" in out
+
+
+def test_a_stop_ends_a_build(engine: Engine, tmp_path: Path) -> None:
+    engine.answer("build", sh="echo begun; exec sleep 60\n")
+    process = engine.start(build=context(tmp_path))
+    wait_for_line(process, "begun")
+    assert engine.last["state"] == "building"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == runner.EX_STOPPED and engine.last["state"] == "stopped"
+
+
+# The engine has the image once something was loaded.
+LOADS = 'echo "Loaded image: repo/img:1"; echo 0 > "$FAKE/image.rc"\n'
+
+
+def test_an_archive_is_loaded_once(engine: Engine, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar.zst"
+    archive.write_bytes(b"x")
+    paths = {"archive": str(archive), "archive_status": str(tmp_path / "var/archive.json")}
+    engine.answer("load", sh=LOADS)
+    assert engine.run(**paths)[0] == 0 and f"load --input {archive}" in engine.calls
+    loads = [call for call in engine.calls if call.startswith(("load", "pull"))]
+    assert engine.run(**paths)[0] == 0
+    assert [call for call in engine.calls if call.startswith(("load", "pull"))] == loads == [f"load --input {archive}"]
+    archive.write_bytes(b"another one")
+    assert engine.run(**paths)[0] == 0 and engine.calls.count(f"load --input {archive}") == 2
+    # An image that is gone is loaded again, whatever the note says.
+    engine.answer("image", rc=1)
+    assert engine.run(**paths)[0] == 0 and engine.calls.count(f"load --input {archive}") == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("write /x: no space left on device", "give a larger image.root_volume_size"),
+        ("unexpected EOF", "it is damaged, or nothing that docker save has made (unexpected EOF)"),
+        ("something else", "docker load failed (something else)"),
+    ],
+)
+def test_why_an_archive_was_not_loaded(engine: Engine, tmp_path: Path, said: str, expected: str) -> None:
+    (tmp_path / "image.tar").write_bytes(b"x")
+    engine.answer("load", rc=1, err=said)
+    status, _out = engine.run(archive=str(tmp_path / "image.tar"), archive_status=str(tmp_path / "status.json"))
+    assert status == runner.EX_UNAVAILABLE and expected in engine.last["message"]
+
+
+def test_an_archive_that_is_not_there_or_has_another_image(engine: Engine, tmp_path: Path) -> None:
+    archive = str(tmp_path / "image.tar")
+    status, out = engine.run(archive=archive)
+    assert status == runner.EX_CONFIG and f"job.archive {archive} is not on the instance" in out and "channel" in out
+    Path(archive).write_bytes(b"x")
+    engine.answer("load", out="Loaded image: other:2\n")
+    status, out = engine.run(archive=archive, archive_status=str(tmp_path / "status.json"))
+    assert status == runner.EX_CONFIG and "has other:2 and not repo/img:1; correct job.image" in out

@@ -43,6 +43,26 @@ def test_document() -> None:
     assert other["spec_sha256"] == document["spec_sha256"], "where it runs is no part of the spec"
 
 
+def test_document_with_a_matrix_has_the_share_of_the_instance() -> None:
+    params = {**PARAMS, "spec": {**SPEC, "matrix": {"b": [1, 2], "a": [1, 2]}}}
+    document = files.job_document(params)
+    assert [one["name"] for one in document["matrix"]] == ["b=1,a=2"] and document["matrix_total"] == 4
+    assert document["spec_sha256"] == files.job_document({**params, "rank": 0})["spec_sha256"]
+    assert document["spec_sha256"] != files.job_document(PARAMS)["spec_sha256"]
+    assert params["spec"]["matrix"] and "matrix" not in files.job_document({**PARAMS, "spec": {**SPEC, "matrix": {}}})
+    (said,) = files.check_spec({**SPEC, "matrix": {"a": [1, 1]}, "retries": 1}, [])
+    assert said == "spec.matrix: a has '1' twice"
+    assert files.check_spec({**SPEC, "retries": -1}, []) == ["spec.retries -1 is below 0"]
+
+
+def test_what_it_runs_on_is_told_and_changes_nothing() -> None:
+    machine = {"type": "g5.xlarge", "zone": "us-east-1a", "spot_price": 0.4, "image_id": None, "launch_time": ""}
+    document = files.job_document({**PARAMS, "machine": machine})
+    assert document["machine"] == {"type": "g5.xlarge", "zone": "us-east-1a", "spot_price": 0.4}
+    assert document["spec_sha256"] == files.job_document(PARAMS)["spec_sha256"]
+    assert "machine" not in files.job_document({**PARAMS, "machine": {}})
+
+
 def test_unit() -> None:
     unit = files.unit_text(files.job_document(PARAMS))
     for line in ("KillMode=mixed", "TimeoutStopSec=45", "Restart=no", "Type=exec", "RequiresMountsFor=/data/exp"):
@@ -82,3 +102,19 @@ def test_mistakes(spec: dict[str, Any], env: list[str], expected: str) -> None:
 
 def test_all_mistakes_at_once() -> None:
     assert len(files.check_spec({"mounts": ["x"]}, ["="])) == 4
+
+
+def test_what_was_asked_for_instead_of_the_job_of_the_profile() -> None:
+    params = {**PARAMS, "env": ["lr=1", "KEY=x=y"]}
+    asked = {"command": ["b"], "params": {"lr": 0.1, "n": "3"}}
+    changed = files.with_asked(params, asked)
+    assert (changed["spec"]["command"], changed["spec"]["image"]) == (["b"], "img")
+    assert sorted(changed["env"]) == ["KEY=x=y", "lr=0.1", "n=3"]
+    document = files.job_document(changed)
+    assert document["asked"] == asked
+    # The same job, whether it was asked for or taken from the ledger.
+    assert document["spec_sha256"] == files.sha256_of({**SPEC, "command": ["b"]})
+    built = {**params, "spec": {**SPEC, "build": {"context": "/c"}}}
+    assert "build" in files.job_document(files.with_asked(built, asked))
+    assert "build" not in files.job_document(files.with_asked(built, {"image": "other"})), "another image is pulled"
+    assert "asked" not in files.job_document(PARAMS) and params["env"] == ["lr=1", "KEY=x=y"]

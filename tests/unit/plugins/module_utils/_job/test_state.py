@@ -8,7 +8,9 @@ import pytest
 
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import (
     Current,
+    asked_last,
     decide,
+    has_ended_here,
     parse_show,
     summary,
 )
@@ -167,3 +169,48 @@ def test_a_job_whose_results_are_sent_is_not_over() -> None:
     assert (found["state"], found["exit_code"], found["unit_active"]) == ("saving", None, True)
     found = summary(Current({"ActiveState": "inactive"}, document, True, [run]))
     assert (found["state"], found["exit_code"]) == ("succeeded", 0)
+
+
+@pytest.mark.parametrize(
+    ("now", "action"),
+    [
+        (current(ACTIVE), "none"),
+        (current(ACTIVE, OLD), "restart"),
+        (current(runs=[entry("succeeded", 0)]), "none"),
+        (current(runs=[entry("failed", 3)]), "start"),
+        (current(runs=[entry("succeeded", 0, instance_id="i-2")]), "start"),
+    ],
+)
+def test_only_what_failed_is_run_once_more(now: Current, action: str) -> None:
+    assert decide(DOCUMENT, now, True, failed_only=True).action == action
+
+
+def test_the_list_of_the_document_is_no_progress() -> None:
+    document = {**DOCUMENT, "matrix": [{"name": "lr=1"}]}
+    assert summary(current(ACTIVE, document, runs=[entry("starting")]))["matrix"] is None
+    told = {"of": 2, "done": 1}
+    assert summary(current(ACTIVE, document, runs=[entry("running", matrix=told)]))["matrix"] == told
+
+
+ASKED = {"command": ["b"]}
+
+
+@pytest.mark.parametrize(
+    ("last", "found", "ended"),
+    [
+        (entry("interrupted", 143, asked=ASKED), ASKED, False),
+        (entry("running", asked=ASKED), ASKED, False),
+        (entry("failed", asked=ASKED), ASKED, False),
+        (entry("failed", 3, asked=ASKED), {}, True),
+        (entry("succeeded", 0, asked=ASKED), {}, True),
+        (entry("succeeded", 0, asked=ASKED, instance_id="i-2"), {}, False),
+        (entry("interrupted", 143), {}, False),
+    ],
+)
+def test_what_is_gone_on_with(last: dict[str, Any], found: dict[str, Any], ended: bool) -> None:
+    earlier = entry("interrupted", asked={"command": ["c"]})
+    assert asked_last([earlier, last]) == found and has_ended_here([earlier, last], "i-1") == ended
+
+
+def test_nothing_is_gone_on_with_without_a_ledger() -> None:
+    assert asked_last([]) == {} and not has_ended_here([], "i-1")

@@ -90,6 +90,14 @@ def test_who_uses_a_mount(machine: Any) -> None:
     assert system.holders("259:9", []) == []
 
 
+def test_who_uses_it_comes_before_who_only_has_it_in_its_name_space(machine: Any) -> None:
+    machine.mount("/data")
+    machine.process(5, mountinfo=MINE, ns__mnt="mnt:[2]")  # a service that started after the mount
+    machine.process(6, mountinfo=MINE, ns__mnt="mnt:[2]", cwd="/data")
+    machine.process(10, mountinfo=MINE, ns__mnt="mnt:[1]", cwd="/data/x")
+    assert [holder.pid for holder in system.holders("259:1", [])] == [6, 10, 5]
+
+
 def test_a_real_process_with_an_open_file(tmp_path: Path) -> None:
     shared = system.mount_at("/dev/shm")
     if shared is None:

@@ -12,7 +12,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import FAT
 def quiet(now: float = 100.0) -> Line:
     """A line that has just looked through everything."""
     line = Line(0, 0, "code", delay=2.0, every=60.0)
-    rules.starts(line)
+    rules.starts(line, now)
     rules.ends(line, Verdict(OK, ""), Report(), now)
     return line
 
@@ -34,7 +34,7 @@ def test_a_change_is_moved_after_the_delay_however_many_follow_it() -> None:
 def test_what_changes_while_it_runs_is_taken_by_the_next_run() -> None:
     line = quiet(100.0)
     rules.changed(line, 101.0)
-    rules.starts(line)
+    rules.starts(line, 103.0)
     assert line.state == RUNNING and not rules.is_due(line, 1000.0)
     rules.changed(line, 104.0)
     rules.ends(line, Verdict(OK, ""), Report(), 105.0)
@@ -44,7 +44,7 @@ def test_what_changes_while_it_runs_is_taken_by_the_next_run() -> None:
 def test_a_lost_connection_is_tried_again_with_growing_pauses_until_it_is_back() -> None:
     line, pauses = quiet(0.0), []
     for _try in range(7):
-        rules.starts(line)
+        rules.starts(line, 100.0)
         rules.ends(line, Verdict(RETRY, "the connection broke"), Report(), 100.0)
         rules.changed(line, 100.0)  # a change does not shorten the pause
         assert line.state == IDLE
@@ -94,3 +94,70 @@ def test_the_table_leaves_out_what_nobody_has() -> None:
     assert text.splitlines()[0].split() == ["channel", "rank", "state", "runs", "files", "moved", "last"]
     assert "3 s ago" in text and "reason" not in text
     assert rules.row(quiet(), 101.0, False)["state"] == "no connection"
+
+
+def narrow(now: float = 100.0) -> Line:
+    """A line that can move paths alone and has just looked through everything."""
+    line = quiet(now)
+    line.narrow = True
+    return line
+
+
+def begun(line: Line, now: float) -> tuple[str, ...] | None:
+    rules.starts(line, now)
+    return line.only
+
+
+def test_what_changed_is_moved_alone_until_everything_is_due() -> None:
+    line = narrow(100.0)
+    rules.changed(line, 101.0, ["b"])
+    rules.changed(line, 102.0, ["a", "b"])
+    assert begun(line, 103.0) == ("a", "b")
+    rules.changed(line, 103.5, ["c"])
+    rules.ends(line, Verdict(OK, ""), Report(), 104.0)
+    assert line.synced_at == 104.0 and begun(line, 106.0) == ("c",)
+    rules.ends(line, Verdict(OK, ""), Report(), 106.0)
+    assert rules.starts_at(line) == 160.0  # a run over some paths does not put off the look at everything
+    rules.changed(line, 159.0, ["d"])
+    assert begun(line, 160.0) is None
+
+
+@pytest.mark.parametrize("paths", [None, ["a", ".git/index"], [str(number) for number in range(101)]])
+def test_in_doubt_everything_is_looked_through(paths: list[str] | None) -> None:
+    line = narrow()
+    rules.changed(line, 101.0, ["a"])
+    rules.changed(line, 101.0, paths)
+    rules.changed(line, 101.0, ["b"])
+    assert begun(line, 103.0) is None
+    rules.ends(line, Verdict(OK, ""), Report(), 104.0)
+    rules.changed(line, 105.0, ["b"])
+    assert begun(line, 107.0) == ("b",)
+
+
+def test_a_line_that_cannot_move_paths_alone_never_does() -> None:
+    line = quiet()
+    rules.changed(line, 101.0, ["a"])
+    assert begun(line, 103.0) is None
+
+
+@pytest.mark.parametrize("kind", [WARN, FATAL])
+def test_when_moving_paths_alone_went_wrong_everything_is_looked_through_at_once(kind: str) -> None:
+    line = narrow()
+    rules.changed(line, 101.0, ["a"])
+    assert begun(line, 103.0) == ("a",)
+    rules.ends(line, Verdict(kind, "some files vanished"), Report(), 104.0)
+    assert line.failures == 0 and rules.is_due(line, 104.0) and begun(line, 104.0) is None
+    rules.ends(line, Verdict(kind, "some files vanished"), Report(), 105.0)
+    assert line.state == (IDLE if kind == WARN else STOPPED)
+
+
+def test_after_a_lost_connection_everything_is_looked_through() -> None:
+    line = narrow()
+    rules.changed(line, 101.0, ["a"])
+    assert begun(line, 103.0) == ("a",)
+    rules.ends(line, Verdict(RETRY, "the connection broke"), Report(), 104.0)
+    assert rules.starts_at(line) == 105.0 and begun(line, 105.0) is None
+    rules.ends(line, Verdict(OK, ""), Report(), 106.0)
+    rules.changed(line, 107.0, ["a"])
+    rules.host_is_back(line)
+    assert begun(line, 108.0) is None

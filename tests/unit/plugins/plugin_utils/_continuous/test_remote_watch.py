@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +43,13 @@ class Running:
             pass
         return line
 
+    def changed(self) -> dict[str, list[str] | None]:
+        """What the next line tells, by number of the path."""
+        word, _blank, rest = self.change().partition(" ")
+        assert word == "changed"
+        found: dict[str, list[str] | None] = json.loads(rest)
+        return found
+
     def quiet(self) -> None:
         """Nothing but a sign of life comes; takes some seconds."""
         assert self.line() == "alive"
@@ -63,11 +72,38 @@ def test_changes_are_told_by_the_number_of_their_path(tmp_path: Path, started: l
     running = Running(f"{tmp_path}/a/", f"{tmp_path}/b")
     started.append(running)
     (tmp_path / "b/deep/er/x y\n").write_text("1")
-    assert running.change() == "changed 1"
+    assert running.changed() == {"1": ["deep/er/x y\n"]}
     (tmp_path / "a/new").write_text("1")
-    assert running.change() == "changed 0"
+    assert running.changed() == {"0": ["new"]}
     os.remove(tmp_path / "a/new")
-    assert running.change() == "changed 0"
+    assert running.changed() == {"0": ["new"]}
+
+
+def test_renamed_directories_are_told_by_their_new_names(tmp_path: Path, started: list[Running]) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    running = Running(str(tmp_path))
+    started.append(running)
+    (tmp_path / "a").rename(tmp_path / "c")
+    (tmp_path / "c").rename(tmp_path / "d")
+    assert running.changed() == {"0": ["a", "c", "d"]}
+    (tmp_path / "d/b/x").write_text("1")
+    assert running.changed() == {"0": ["d/b/x"]}
+
+
+def test_what_cannot_be_placed_is_told_as_everything(tmp_path: Path, started: list[Running]) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "one").write_text("1")
+    running = Running(str(tmp_path), str(tmp_path / "one"))
+    started.append(running)
+    shutil.rmtree(tmp_path / "a")
+    assert running.changed() == {"0": None}
+    (tmp_path / "one").write_text("2")
+    assert running.changed() == {"0": ["one"], "1": None}
+    running.process.send_signal(signal.SIGSTOP)  # so that all of them come at once, however busy the machine is
+    for number in range(200):
+        (tmp_path / str(number)).write_text("1")
+    running.process.send_signal(signal.SIGCONT)
+    assert running.changed() == {"0": None}
 
 
 @pytest.fixture
@@ -90,7 +126,7 @@ def test_what_is_not_mounted_is_waited_for(volume: Path, started: list[Running])
         pass
     assert line == "ready"
     (volume / "seen").write_text("1")
-    assert running.change() == "changed 0"
+    assert list(running.changed()) == ["0"]
     subprocess.run(["umount", "--lazy", str(volume)], check=True)
     while running.change() != f"waiting {volume}":
         pass
@@ -104,22 +140,22 @@ def test_new_directories_are_seen_into(tmp_path: Path, started: list[Running]) -
     running = Running(str(tmp_path))
     started.append(running)
     (tmp_path / "one/two").mkdir(parents=True)
-    assert running.change() == "changed 0"
+    assert list(running.changed()) == ["0"]
     (tmp_path / "one/two/three").write_text("1")
-    assert running.change() == "changed 0"
+    assert list(running.changed()) == ["0"]
 
 
 def test_what_does_not_exist_yet_is_waited_for(tmp_path: Path, started: list[Running]) -> None:
     running = Running(f"{tmp_path}/later/results/", f"{tmp_path}/later/*.csv")
     started.append(running)
     (tmp_path / "later").mkdir()
-    assert "0" in running.change()
+    assert "0" in running.changed()
     (tmp_path / "later/results").mkdir()
-    assert "0" in running.change()
+    assert "0" in running.changed()
     (tmp_path / "later/results/m.csv").write_text("1")
-    assert "0" in running.change()
+    assert "0" in running.changed()
     (tmp_path / "later/n.csv").write_text("1")
-    assert "1" in running.change()
+    assert "1" in running.changed()
 
 
 def test_without_recursion_only_the_directory_itself_counts(tmp_path: Path, started: list[Running]) -> None:
@@ -129,7 +165,7 @@ def test_without_recursion_only_the_directory_itself_counts(tmp_path: Path, star
     (tmp_path / "deep/x").write_text("1")
     running.quiet()
     (tmp_path / "x").write_text("1")
-    assert running.change() == "changed 0"
+    assert list(running.changed()) == ["0"]
 
 
 def test_what_rsync_keeps_for_itself_does_not_count(tmp_path: Path, started: list[Running]) -> None:

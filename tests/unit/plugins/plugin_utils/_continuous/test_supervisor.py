@@ -94,7 +94,7 @@ def test_a_session_tells_changes_and_is_made_again_after_its_end(told: Told, tmp
     until(lambda: told.kinds() == ["up"])
     (tmp_path / "results/x").write_text("1")
     until(lambda: told.kinds() == ["up", "changed"])
-    assert told.events[-1] == Event(3, "changed", (0,))
+    assert told.events[-1] == Event(3, "changed", (0,), paths=("x",))
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     until(lambda: told.kinds()[2:] == ["down", "up"])
     assert told.asked == []
@@ -140,7 +140,9 @@ class Work:
         )
         told.session.tell_all = self.supervisor.events.put
         self.supervisor.inbound[3] = [1]
-        watches[0] = LocalWatch(str(source), True, lambda: self.supervisor.events.put(Event(-1, LOCAL, (0,))))
+        watches[0] = LocalWatch(
+            str(source), True, lambda paths: self.supervisor.events.put(Event(-1, LOCAL, (0,), paths=paths))
+        )
         self.supervisor.sessions = {3: told.session}
         self.thread = threading.Thread(target=self.supervisor.run, daemon=True)
 
@@ -265,7 +267,7 @@ def test_when_local_changes_cannot_be_watched_it_is_told_and_all_is_looked_throu
 def test_a_single_file_is_seen_also_when_an_editor_replaces_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("1")
     seen = threading.Event()
-    watch = LocalWatch(str(tmp_path / "a.csv"), False, seen.set)
+    watch = LocalWatch(str(tmp_path / "a.csv"), False, lambda _paths: seen.set())
     thread = threading.Thread(target=watch.run, daemon=True)
     thread.start()
     time.sleep(0.5)

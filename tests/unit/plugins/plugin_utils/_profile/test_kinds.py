@@ -11,6 +11,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema i
 COUNT = Key("int", "", minimum=1, maximum=10_000, unit="instances")
 PRICE = Key("float", "", minimum=0.001)
 TYPES = Key("texts", "", minimum=1, pattern="[a-z0-9.]+", form="FAMILY.SIZE")
+LISTS = Key("lists", "", pattern="[a-z]+", form="letters")
 ENV = Key("map", "", pattern="[A-Z]+", form="capitals", secret=True)
 
 
@@ -34,6 +35,9 @@ ENV = Key("map", "", pattern="[A-Z]+", form="capitals", secret=True)
         (Key("argv", ""), [], []),
         (ENV, {"A": "x", "B": 3}, {"A": "x", "B": "3"}),
         (ENV, Loose('{"A": 1}'), {"A": "1"}),
+        (LISTS, {"lr": [0.1, "x"], "a": [1]}, {"lr": ["0.1", "x"], "a": ["1"]}),
+        (LISTS, Loose("{lr: [1, 2]}"), {"lr": ["1", "2"]}),
+        (LISTS, {"lr": Loose("1,2")}, {"lr": ["1", "2"]}),
     ],
 )
 def test_right_values(key: Key, given: Any, value: Any) -> None:
@@ -115,3 +119,20 @@ def test_bounds_in_words(key: Key, text: str) -> None:
 )
 def test_allowed_in_words(key: Key, text: str) -> None:
     assert allowed(key) == text
+
+
+@pytest.mark.parametrize(
+    ("given", "inside", "said"),
+    [
+        ([1], (), "a list is given, not a mapping"),
+        ({"l r": [1]}, ("l r",), 'the name "l r" is not allowed'),
+        ({"lr": 1}, ("lr",), "1 is a number, not a list"),
+        ({"lr": []}, ("lr",), "the list is empty"),
+        ({"lr": [1, "1"]}, ("lr", 1), '"1" stands twice'),
+        ({"lr": [[1]]}, ("lr", 0), "[1] is a list, not text"),
+        ({"lr": ["a\nb"]}, ("lr", 0), "a value of several lines"),
+    ],
+)
+def test_wrong_lists(given: Any, inside: tuple[Any, ...], said: str) -> None:
+    value, (wrong,) = check(LISTS, given)
+    assert value is None and said in wrong.what and wrong.inside == inside

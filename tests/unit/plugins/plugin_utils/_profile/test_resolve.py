@@ -113,7 +113,7 @@ BITS = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(BITS, max_size=30).map("".join) | st.text(max_size=40))
 def test_any_text_gives_a_message_or_a_profile(folder: Path, text: str) -> None:
     (folder / "any.yml").write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -126,7 +126,7 @@ def test_any_text_gives_a_message_or_a_profile(folder: Path, text: str) -> None:
         assert profile["region"] == "us-east-1"
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.lists(st.sampled_from([*WORDS, "0", ""]), min_size=1, max_size=4).map(".".join),

@@ -36,6 +36,7 @@ NORMAL = {
     "code": type(None),
     "runtime": dict,
     "job": dict,
+    "notify": dict,
     "results": type(None),
     "tags": dict,
 }
@@ -46,7 +47,7 @@ def test_the_normalised_profile_has_all_keys(check: Check) -> None:
     assert problems == []
     assert profile is not None
     assert {name: type(value) for name, value in profile.items()} == NORMAL
-    for section in ("capacity", "image", "access", "runtime", "job"):
+    for section in ("capacity", "image", "access", "runtime", "notify", "job"):
         assert set(profile[section]) == set(SCHEMA[section].keys)
     assert set(profile["volumes"][0]) == set(SCHEMA["volumes"].keys)
     assert set(profile["channels"][0]) == set(SCHEMA["channels"].keys)
@@ -296,7 +297,7 @@ def section(keys: Any) -> st.SearchStrategy[dict[Any, Any]]:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(section(SCHEMA) | ANY)
 def test_any_data_gives_problems_or_a_full_profile(data: Any) -> None:
     profile, problems = validate(data, "x.yml", Setting("x", "", lambda: "us-east-1", "/cwd", "/home/me"))

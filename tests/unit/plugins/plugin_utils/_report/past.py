@@ -78,6 +78,26 @@ def run(instance_id: str, started: str, finished: str | None, **values: Any) -> 
     } | values
 
 
+def machine(**values: Any) -> dict[str, Any]:
+    """What the ledger tells of an instance."""
+    return {
+        "type": "g5.xlarge",
+        "zone": "us-east-1a",
+        "region": "us-east-1",
+        "lifecycle": "spot",
+        "image_id": "ami-1",
+        "launch_time": moment("12:00"),
+        "spot_price": 0.4,
+        "on_demand_price": 1.0,
+    } | values
+
+
+def closed(*runs: dict[str, Any], notices: Any = ()) -> dict[str, Any]:
+    """An experiment of which AWS knows nothing any more."""
+    ledger = {"path": "/r/digits/ledger.json", "experiment": "digits", "job": "train", "runs": list(runs)}
+    return read(ledgers=[{**ledger, "notices": list(notices)}])
+
+
 def three_generations(name: str = "digits") -> dict[str, Any]:
     """Taken after 30 minutes and after 90, in three zones; the third runs. The ledger has come with the results."""
     first = taken(launch_time=moment("11:30"), end_time=moment("12:00"))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, work
+from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, words, work
 from tests.unit.plugins.plugin_utils._report import past
 
 
@@ -79,6 +79,51 @@ def test_when_all_is_closed_the_pulled_ledger_tells() -> None:
     ]
     assert [one["seconds"] for one in report["instances"]] == [1380.0, 4980.0, None]
     assert (report["cost"], report["job"], report["sources"]) == (None, "train", ["the ledger /r/digits/ledger.json"])
+
+
+def test_the_ledger_tells_what_an_instance_was_that_aws_has_forgotten() -> None:
+    first = past.run("i-1", "12:05", "12:20", state="succeeded", machine=past.machine())
+    # Another job on the same instance, by run.yml, which knows no prices.
+    second = past.run("i-1", "12:30", "13:00", state="succeeded", machine=past.machine(spot_price=None))
+    (report,) = data.reports(past.closed(first, second), {}, past.NOW)
+    (one,) = report["instances"]
+    assert [one[key] for key in ("type", "zone", "region", "image_id")] == [
+        "g5.xlarge",
+        "us-east-1a",
+        "us-east-1",
+        "ami-1",
+    ]
+    assert (one["start"], one["seconds"], one["estimated"]) == (past.moment("12:00"), 3600.0, True)
+    assert (report["cost"], report["on_demand_cost"], report["estimated_costs"]) == (0.4, 1.0, 1)
+    assert report["regions"] == ["us-east-1"]
+    text = words.text([report])
+    assert "about $0.40" in text and "cost so far  about" in text
+    json.dumps(report)
+
+
+def test_only_what_aws_itself_takes_in_its_first_hour_is_free() -> None:
+    run = past.run("i-1", "12:05", "12:20", machine=past.machine())
+    notice = {"instance_id": "i-1", "kind": "interruption", "time": past.moment("12:20"), "seen": past.moment("12:18")}
+    for notices, cost in (([notice], 0.0), ([notice | {"kind": "rebalance"}], 0.133333), ([], 0.133333)):
+        (report,) = data.reports(past.closed(run, notices=notices), {}, past.NOW)
+        assert (report["cost"], report["instances"][0]["free"]) == (cost, cost == 0)
+
+
+@pytest.mark.parametrize(
+    "told", [None, "g5", {}, {"spot_price": "0.4"}, {"spot_price": True}, {"spot_price": -1, "launch_time": "noon"}]
+)
+def test_ledgers_of_older_versions_and_damaged_ones_leave_it_unknown(told: object) -> None:
+    run = past.run("i-1", "12:05", "12:20") | ({} if told is None else {"machine": told})
+    (report,) = data.reports(past.closed(run), {}, past.NOW)
+    (one,) = report["instances"]
+    assert (one["type"], one["cost"], one["estimated"], one["seconds"]) == (None, None, False, 900.0)
+
+
+def test_prices_that_aws_does_not_tell_come_from_the_ledger() -> None:
+    nothing = past.instance(changes=[], on_demand_price=None)
+    job = {"i-1": {"runs": [past.run("i-1", "12:05", None, state="running", machine=past.machine())], "notice": {}}}
+    (report,) = data.reports(past.read(past.experiment("digits", nothing)), job, past.NOW)
+    assert (report["cost"], report["on_demand_cost"], report["instances"][0]["estimated"]) == (0.8, 2.0, True)
 
 
 def test_an_experiment_of_two_regions_is_one_report() -> None:
