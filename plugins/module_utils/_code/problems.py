@@ -27,7 +27,14 @@ REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
         "the server refuses the key; add the public half of code.deploy_key to the repository (read access)",
     ),
     (
-        ("http basic: access denied", "authentication failed", "invalid username or", "403", "401", "access denied"),
+        (
+            "http basic: access denied",
+            "authentication failed",
+            "invalid username or",
+            "returned error: 403",
+            "returned error: 401",
+            "access denied",
+        ),
         "the server refuses the login; give code.token with read access, for CodeCommit a role with codecommit:GitPull",
     ),
     (
@@ -104,7 +111,7 @@ def explain(text: str, repository: str, version: str, path: str) -> str:
         path: Where it was to go.
     """
     said = last_line(text)
-    lower = text.lower()
+    lower = _without_names(text, repository, path)
     where = f"code of {repository}"
     for signs, meaning in REASONS:
         if any(sign in lower for sign in signs):
@@ -112,6 +119,15 @@ def explain(text: str, repository: str, version: str, path: str) -> str:
     if any(sign in lower for sign in MISSING):
         return f"{where}: {_missing(version)} ({said})"
     return f"{where} did not get to {path}: {said}"
+
+
+def _without_names(text: str, repository: str, path: str) -> str:
+    """In lower case, without address and path: names like ssl-tests or timeout.git are no reasons."""
+    server = "/".join(repository.split("/")[:3]) if "://" in repository else ""
+    for name in (repository, server, path):
+        if name.count("/") or ":" in name:
+            text = text.replace(name, "")
+    return text.lower()
 
 
 def _missing(version: str) -> str:

@@ -157,6 +157,20 @@ def test_references_that_are_missing(version: str, said: str) -> None:
     assert said in explain(text, URL, version, "/code")
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://127.0.0.1:40325", "http://127.0.0.1:34019", "https://ssl.example", "https://timeout-publickey.example"],
+)
+def test_what_stands_in_an_address_is_no_reason(address: str) -> None:
+    text = f"fatal: could not read Username for '{address}': terminal prompts disabled"
+    assert "it asks for a login" in explain(text, f"{address}/401.git", "", "/srv/certificate")
+
+
+def test_an_answer_that_refuses_is_a_reason() -> None:
+    text = f"fatal: unable to access '{URL}/': The requested URL returned error: 403"
+    assert "the server refuses the login" in explain(text, URL, "", "/code")
+
+
 # ---- on the user's machine
 
 
