@@ -129,6 +129,9 @@ def test_the_bundle_holds_no_secret_and_is_uploaded_once(role: User) -> None:
     (instance,) = role.alive("once")
     role.status("-e", "experiment=once")  # reads its host keys
     assert role.ssh(instance, "once", "findmnt --noheadings --output TARGET /shared") == "/shared\n"
+    assert role.ssh(instance, "once", "systemctl is-active experiments-spot-limit.timer") == "active\n"
+    (fleet,) = [one for one in role.client().describe_fleets()["Fleets"] if one["FleetState"] == "active"]
+    assert fleet["ValidUntil"] > fleet["CreateTime"], "AWS ends it where no instance may"
     role.play("close", "-e", "experiment=once", "-e", "delete_volumes=all", "-e", "delete_file_systems=all")
     assert role.tagged("once") == {} and objects(role) == {}
 

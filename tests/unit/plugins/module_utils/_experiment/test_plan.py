@@ -384,6 +384,17 @@ def kept(state: str = "active", kind: str = "maintain") -> Resource:
     return {"FleetId": "fleet-1", "Type": kind, "FleetState": state, "Tags": tags(experiment="lab", generation="1")}
 
 
+@pytest.mark.parametrize(
+    ("deadline", "limit", "lasts"),
+    [(7200, None, 7200), (7200, 3600, 7200), (None, 3600, 20 * 3600 + plan.WEEK), (None, None, None)],
+)
+def test_how_long_a_fleet_launches_by_itself(deadline: int | None, limit: int | None, lasts: int | None) -> None:
+    given = {**SELF, "recovery": {**SELF["recovery"], "deadline": deadline}, "capacity": {"time_limit": limit}}
+    assert make(given)["fleet_lasts"] == lasts
+    script = gzip.decompress(base64.b64decode(make(given)["launch_template"]["data"]["UserData"])).decode()
+    assert ("OnBootSec" in script) is (limit is not None)
+
+
 def test_user_data_are_for_instances_that_set_themselves_up() -> None:
     assert "UserData" not in make()["launch_template"]["data"]
     planned = make(SELF)
