@@ -601,17 +601,100 @@ def wants_gpus(spec: dict[str, Any], nvidia: Callable[[], bool]) -> bool:
     return wish == "all" or (wish == "auto" and nvidia())
 
 
+# What a job or docker run says at its end -> what it means and what to do. The first match counts.
+# Source: messages of the Linux kernel, the NVIDIA container toolkit, CUDA and PyTorch.
+DRIVER = "use a machine image with a newer one (images.yml), or a job.image for an older CUDA"
+NO_GPU = "the container finds no GPU: take a type with one (capacity.instance_types), or set job.gpus to none"
+JOB_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("exec format error",),
+        "made for another processor: build it for this machine's, or choose another type",
+    ),
+    (
+        ("no space left on device",),
+        "no space left: make the volume larger (volumes), or the disk of the container (image.root_volume_size)",
+    ),
+    (
+        ("unsatisfied condition: cuda", "cuda driver version is insufficient", "driver on your system is too old"),
+        f"the NVIDIA driver of the machine image is too old for the CUDA of the job: {DRIVER}",
+    ),
+    (
+        ("driver/library version mismatch",),
+        "the NVIDIA driver was updated while it was loaded: start the instance again, or use another machine image",
+    ),
+    (
+        ("nvidia-container-cli: initialization error", "libnvidia-ml.so", "libcuda.so.1: cannot open", "nvml error"),
+        "the NVIDIA driver is missing or not loaded: use a machine image that has it, such as a Deep Learning AMI",
+    ),
+    (
+        (
+            "could not select device driver",
+            "unresolvable cdi devices",
+            "no cuda-capable device",
+            "found no nvidia driver",
+        ),
+        NO_GPU,
+    ),
+    (
+        ("cuda out of memory", "cuda_error_out_of_memory", "outofmemoryerror: cuda"),
+        "the memory of the GPU was not enough: a smaller batch, or a type with more",
+    ),
+)
+# A reason stands at the end of what was said; earlier lines may tell of what the job has got over.
+REASON_LINES = 15
+REASON_LENGTH = 200
+
+
+def said_reason(stderr: str) -> str:
+    """Why a job failed, as far as its last lines tell it, with the line that does; '' when none does."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()][-REASON_LINES:]
+    for signs, meaning in JOB_REASONS:
+        found = next((line for line in reversed(lines) if any(sign in line.lower() for sign in signs)), "")
+        if found:
+            return f"{meaning} ({found[:REASON_LENGTH]})"
+    return ""
+
+
+def killed_for_memory(path: str = "/proc/vmstat") -> int | None:
+    """How many processes the kernel has killed for memory since boot, in containers too; None where it does not tell.
+
+    Source: Linux kernel, mm/oom_kill.c (event oom_kill).
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return next((int(line.split()[1]) for line in stream if line.startswith("oom_kill ")), None)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def memory_reason(exit_code: int, before: int | None, after: int | None) -> str:
+    """Whether a job that failed ran out of memory: '' when nothing says so.
+
+    Args:
+        exit_code: of the job.
+        before: see `killed_for_memory`, when the job began.
+        after: the same at its end.
+    """
+    much = "choose a type with more memory, or let the job need less"
+    if before is not None and after is not None and after > before:
+        if exit_code == 137:
+            return f"killed, the memory was not enough: {much}"
+        return f"the kernel killed a process for memory while the job ran: {much}"
+    return f"killed by SIGKILL: most often the memory was not enough; {much}" if exit_code == 137 else ""
+
+
 def explain(exit_code: int, stderr: str) -> str:
     """What an exit code of docker run means, '' for an ordinary one."""
     said = one_line(stderr)
+    reason = said_reason(stderr)
+    if exit_code in (125, 126, 127) and reason:
+        return f"the container could not be started: {reason}"
     if exit_code == 125:
         return f"docker could not start the container: {said}"
     if exit_code in (126, 127):
         what = "cannot be run (permissions, format)" if exit_code == 126 else "is not in the image"
         return f"the command {what}: {said}"
-    if exit_code == 137:
-        return "killed by SIGKILL: most often the memory of the instance was not enough"
-    return f"ended by signal {exit_code - 128}" if 128 < exit_code < 160 else ""
+    return reason or (f"ended by signal {exit_code - 128}" if 128 < exit_code < 160 else "")
 
 
 # ---- without a container --------------------
@@ -690,11 +773,13 @@ def native_argv(spec: dict[str, Any], step: list[str]) -> list[str]:
 
 def explain_native(exit_code: int, stderr: str) -> str:
     """What an exit code of a command means, '' for an ordinary one."""
+    if exit_code in (126, 127) and said_reason(stderr):
+        return f"the command cannot be run: {said_reason(stderr)}"
     if exit_code == 127:
         return f"the command is not on the instance: {one_line(stderr)}"
     if exit_code == 126:
         return f"the command cannot be run (permissions, format): {one_line(stderr)}"
-    return explain(exit_code, stderr) if exit_code > 128 else ""
+    return explain(exit_code, stderr)
 
 
 # ---- one run --------------------
@@ -723,6 +808,7 @@ class Run:
         self.grace = grace_of(spec)
         self.notice: dict[str, Any] = {}
         self.usage = Usage()
+        self.oom_kills: int | None = None
         self.deadline = math.inf
 
     def begin(self) -> None:
@@ -943,7 +1029,8 @@ class Run:
         if exit_code == 0:
             return "succeeded", 0, ""
         told = explain if self.spec.get("image") else explain_native
-        message = told(exit_code, self.stderr.decode(errors="replace"))
+        message = memory_reason(exit_code, self.oom_kills, killed_for_memory())
+        message = message or told(exit_code, self.stderr.decode(errors="replace"))
         where = self.where if message else self.where.removesuffix(": ")
         return "failed", exit_code, f"{where}{message}"
 
@@ -1018,6 +1105,7 @@ class End(NamedTuple):
 def run_once(run: Run) -> int:
     """Stale container and container, or the commands; returns the exit code."""
     spec = run.spec
+    run.oom_kills = killed_for_memory()
     if not spec.get("image"):
         return run.native()
     # A runner that was killed may have left its container behind: two of them must never write the same checkpoints.

@@ -163,6 +163,90 @@ def test_a_job_that_fails(engine: Engine, code: int, stderr: str, message: str) 
     assert "--help" not in engine.last["message"]
 
 
+START = "docker: Error response from daemon: failed to create task for container: OCI runtime create failed: "
+TRACEBACK = 'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n'
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "said"),
+    [
+        (1, "exec /usr/bin/python3: exec format error", "made for another processor"),
+        (126, "[FATAL tini (7)] exec python3 failed: Exec format error", "made for another processor"),
+        (1, f"{TRACEBACK}OSError: [Errno 28] No space left on device", "no space left: make the volume larger"),
+        (
+            125,
+            f"{START}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.8, please update your "
+            "driver to a newer version, or use an earlier cuda container: unknown.",
+            "could not be started: the NVIDIA driver of the machine image is too old for the CUDA of the job",
+        ),
+        (
+            1,
+            f"{TRACEBACK}RuntimeError: The NVIDIA driver on your system is too old (found version 11040).",
+            "the NVIDIA driver of the machine image is too old",
+        ),
+        (
+            1,
+            f"{TRACEBACK}RuntimeError: CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+            "the NVIDIA driver of the machine image is too old",
+        ),
+        (255, "Failed to initialize NVML: Driver/library version mismatch", "updated while it was loaded"),
+        (
+            127,
+            f"{START}nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open "
+            "shared object file: no such file or directory: unknown.",
+            "could not be started: the NVIDIA driver is missing or not loaded",
+        ),
+        (
+            125,
+            'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
+            "could not be started: the container finds no GPU: take a type with one",
+        ),
+        (1, f"{TRACEBACK}torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.", "memory of the GPU"),
+    ],
+)
+def test_why_a_job_failed_is_said_in_words(engine: Engine, code: int, stderr: str, said: str) -> None:
+    engine.answer("run", rc=code, err=stderr)
+    assert engine.run(command=None)[0] == code
+    message = engine.last["message"]
+    assert said in message and stderr.splitlines()[-1][:60] in message and "\n" not in message
+
+
+def test_what_a_job_has_got_over_is_no_reason(engine: Engine) -> None:
+    """A warning long before the end, and a job that ends well in spite of it."""
+    warning = "warning: cache: No space left on device\n"
+    engine.answer("run", rc=1, err=warning + "step\n" * runner.REASON_LINES)
+    engine.run()
+    assert engine.last["message"] == ""
+    (engine.path / "run.rc").write_text("0")
+    engine.answer("run", err=warning)
+    engine.run()
+    assert (engine.last["state"], engine.last["message"]) == ("succeeded", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "after", "said"),
+    [
+        (137, 3, 4, "killed, the memory was not enough: choose a type with more memory"),
+        (1, 3, 4, "the kernel killed a process for memory while the job ran"),
+        (137, 3, 3, "most often the memory"),
+        (137, None, None, "most often the memory"),
+        (1, 3, 3, ""),
+        (1, None, None, ""),
+    ],
+)
+def test_a_job_that_was_killed_for_memory(code: int, before: int | None, after: int | None, said: str) -> None:
+    message = runner.memory_reason(code, before, after)
+    assert said in message and bool(said) is bool(message)
+
+
+def test_the_kernel_counts_what_it_kills_for_memory(tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 7\nnuma 0\n")
+    assert runner.killed_for_memory(str(tmp_path / "vmstat")) == 7
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\n")
+    assert runner.killed_for_memory(str(tmp_path / "vmstat")) is None
+    assert runner.killed_for_memory(str(tmp_path / "none")) is None
+
+
 def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
