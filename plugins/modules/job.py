@@ -122,7 +122,9 @@ options:
         type: int
         default: 60
       time_limit:
-        description: Seconds after which a run is stopped and counts as failed.
+        description:
+          - Seconds after which a run is stopped and counts as failed. What a run used that AWS or a fault has cut off
+            counts for the next one.
         type: int
       network:
         description: Network of the container.

@@ -422,14 +422,22 @@ def launch_template_data(profile: Profile, experiment: str, facts: Facts, wanted
             for kind in TAGGED_AT_LAUNCH
         ],
     }
-    if is_self(profile):
-        bucket, region = profile["recovery"]["bucket"], profile["region"] or facts.region
-        own = userdata.config(bucket, experiment, region, facts.instance_endpoint)
-        data["UserData"] = userdata.encoded(own, userdata.limit_of(profile))
+    script = user_data(profile, experiment, facts)
+    if script:
+        data["UserData"] = userdata.encoded(script)
     if access["instance_profile"]:
         kind = "Arn" if access["instance_profile"].startswith("arn:") else "Name"
         data["IamInstanceProfile"] = {kind: access["instance_profile"]}
     return data
+
+
+def user_data(profile: Profile, experiment: str, facts: Facts) -> str:
+    """What an instance runs at its first boot, '' for nothing."""
+    limit = userdata.limit_of(profile)
+    if not is_self(profile):
+        return userdata.limit_script(limit) if limit else ""
+    bucket, region = profile["recovery"]["bucket"], profile["region"] or facts.region
+    return userdata.script(userdata.config(bucket, experiment, region, facts.instance_endpoint), limit)
 
 
 def fleet_lasts(profile: Profile) -> int | None:

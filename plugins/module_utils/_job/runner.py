@@ -383,6 +383,8 @@ class Ledger:
         found = read_ledger(self.path)
         path = progress_path(spec)
         earlier = close_lost_runs(found.get("runs", []), read_progress(path))
+        if earlier and earlier[-1].get("spec_sha256") == spec.get("spec_sha256") and used_before(earlier[-1]):
+            self.entry["ran"] = used_before(earlier[-1])
         self.data: dict[str, Any] = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
         self.data = {"schema": SCHEMA, **self.data, "runs": [*earlier, self.entry][-KEPT_RUNS:]}
         # The notice watcher's, and what became of the combinations of a matrix in earlier generations.
@@ -810,12 +812,23 @@ class Run:
         self.usage = Usage()
         self.oom_kills: int | None = None
         self.deadline = math.inf
+        self.record: dict[str, Any] = {}
+        self.began = time.monotonic()
 
-    def begin(self) -> None:
-        """The time limit counts from now."""
-        limit = self.spec.get("time_limit")
-        self.deadline = time.monotonic() + float(limit) if limit else math.inf
+    def begin(self, record: dict[str, Any]) -> None:
+        """The time limit counts from now, and what earlier generations have used of it counts too.
+
+        Args:
+            record: of this work in the ledger; `ran` has the seconds used.
+        """
+        limit, spent = self.spec.get("time_limit"), float(record.get("ran") or 0)
+        self.record, self.began = record, time.monotonic() - spent
+        self.deadline = self.began + float(limit) if limit else math.inf
         self.ended_by = self.where = ""
+
+    def note_time(self) -> None:
+        """Put the seconds that this work has run, in all generations, into its record."""
+        self.record["ran"] = round(time.monotonic() - self.began)
 
     def left(self) -> float | None:
         """Seconds until the time limit, None without one."""
@@ -915,6 +928,8 @@ class Run:
         told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
         if self.ledger.entry.get("state") == "running":
             told["usage"] = self.usage.look()
+            if told["usage"] != self.ledger.entry.get("usage"):  # once a minute, so a sudden end forgets no more
+                self.note_time()
         changes = {key: value for key, value in told.items() if value and value != self.ledger.entry.get(key)}
         try:
             if changes:
@@ -1139,11 +1154,14 @@ def attempts(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
         ledger: of this job; its entry has the number of the attempt.
         record: what tells of the attempts that failed, a part of the ledger.
     """
-    run.begin()
+    run.begin(record)
     attempt, tries = 1, int(run.spec.get("retries") or 0)
     ledger.entry.pop("attempt", None)
+    if run.left() == 0:
+        return End("failed", 1, f"not started: the time limit of {run.spec['time_limit']} s is used up", 1)
     while True:
         exit_code = run_once(run)
+        run.note_time()
         state, status, message = run.outcome(exit_code)
         if not is_again(run, exit_code, attempt):
             told = f"{message + ', ' if message else ''}{attempt} attempts"
@@ -1162,6 +1180,15 @@ def attempts(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
 
 
 # ---- matrix --------------------
+
+
+def used_before(record: dict[str, Any]) -> int:
+    """Seconds of the time limit that a run has used which AWS or a fault cut off; a new one has all of it."""
+    cut_off = record.get("state") in ("interrupted", "lost") or (
+        record.get("state") == "failed" and record.get("exit_code") is None
+    )
+    ran = record.get("ran")
+    return int(ran) if cut_off and isinstance(ran, (int, float)) else 0
 
 
 def is_over(record: dict[str, Any]) -> bool:
@@ -1246,6 +1273,7 @@ def run_combination(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
     make_folder(run.spec["state_dir"], run.spec["whole_dir"])
     ledger.entry.pop("progress", None)
     record.pop("retried", None)
+    record["ran"] = used_before(record)
     record.update(state="running", exit_code=None, started=now(), finished=None, message="")
     record.update({key: run.spec.get(key) for key in ("generation", "instance_id", "state_dir")})
     end = End("stopped", EX_STOPPED, "", None)

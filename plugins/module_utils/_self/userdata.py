@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, the experiments.spot authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The user data of an instance that sets itself up: a shell script that writes a small Python program. Pure functions.
+"""The user data of an instance: a shell script that writes what must be there before anybody comes. Pure functions.
+
+For an instance that sets itself up, a small Python program; for any with a time limit, a timer of systemd.
 
 Source: EC2 User Guide "Run commands when you launch an EC2 instance with user data input": at most 16 KB; cloud-init
 documentation, "User-data scripts".
@@ -146,30 +148,48 @@ def script(configuration: dict[str, Any], limit: int | None = None) -> str:
     files = {f"{loader.BASE}/loader/{path}": text for path, text in program().items()}
     files[f"{loader.BASE}/config.json"] = json.dumps(configuration, sort_keys=True) + "\n"
     files[f"/etc/systemd/system/{UNIT}"] = unit()
-    files.update({f"/etc/systemd/system/{name}": text for name, text in (limit_units(limit) if limit else {}).items()})
-    timer = f"systemctl enable --now {LIMIT_NAME}.timer\n" if limit else ""
     folders = sorted({path.rpartition("/")[0] for path in files})
-    parts = [f"cat >{path} <<'{END}'\n{files[path]}{END}\n" for path in sorted(files)]
     return f"""#!/bin/sh
 # Written by experiments.spot: this instance sets itself up from s3://{configuration["bucket"]}/{configuration["prefix"]}/
 set -eu
 umask 077
 mkdir -p {" ".join(folders)}
-{"".join(parts)}systemctl daemon-reload
-{timer}systemctl enable {UNIT}
+{_written(files)}{_timer(limit) if limit else ""}systemctl daemon-reload
+systemctl enable {UNIT}
 systemctl start --no-block {UNIT}
 """
 
 
-def encoded(configuration: dict[str, Any], limit: int | None = None) -> str:
+def limit_script(limit: int) -> str:
+    """The user data of an instance that is set up from outside: the timer, should nobody come or everybody go."""
+    return f"""#!/bin/sh
+# Written by experiments.spot: this instance ends at its time limit.
+set -eu
+{_timer(limit)}"""
+
+
+def _timer(limit: int) -> str:
+    files = {f"/etc/systemd/system/{name}": text for name, text in limit_units(limit).items()}
+    return f"{_written(files)}systemctl daemon-reload\nsystemctl enable --now {LIMIT_NAME}.timer\n"
+
+
+def _written(files: dict[str, str]) -> str:
+    """Shell that writes files, paths to texts."""
+    return "".join(f"cat >{path} <<'{END}'\n{files[path]}{END}\n" for path in sorted(files))
+
+
+def encoded(text: str) -> str:
     """The user data as a launch template holds them: compressed, which cloud-init knows, and in base64.
+
+    Args:
+        text: see `script` and `limit_script`.
 
     Raises:
         UserDataError: EC2 would refuse them.
 
     Source: EC2 API RequestLaunchTemplateData.UserData; cloud-init documentation, "Gzip compressed content".
     """
-    packed = gzip.compress(script(configuration, limit).encode(), 9, mtime=0)
+    packed = gzip.compress(text.encode(), 9, mtime=0)
     if len(packed) > LIMIT:
         raise UserDataError(f"the user data have {len(packed)} bytes, EC2 takes {LIMIT}")
     return base64.b64encode(packed).decode()

@@ -871,7 +871,7 @@ JOB = {
     ),
     "time_limit": Key(
         "int",
-        "Stop the job after this time; of a matrix, each combination.",
+        "Stop the job after this time, whose clock goes on after an interruption; of a matrix, each combination.",
         shown="no limit",
         minimum=60,
         maximum=31_536_000,

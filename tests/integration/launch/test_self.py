@@ -36,7 +36,8 @@ job:
 # The volume is looked at from outside, by the same profile in the other mode.
 OUTSIDE = '{"job": null, "recovery": {"mode": "controller", "bucket": null}}'
 
-SHARED = '{"job": {"command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}]}'
+SHARED = """{"job": {"command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}],
+ "capacity": {"time_limit": 7200}}"""
 SLEEP = '{"job": {"command": ["sleep", "600"]}}'
 
 

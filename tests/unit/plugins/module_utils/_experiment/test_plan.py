@@ -395,8 +395,11 @@ def test_how_long_a_fleet_launches_by_itself(deadline: int | None, limit: int | 
     assert ("OnBootSec" in script) is (limit is not None)
 
 
-def test_user_data_are_for_instances_that_set_themselves_up() -> None:
+def test_user_data_are_for_instances_that_set_themselves_up_or_have_a_time_limit() -> None:
     assert "UserData" not in make()["launch_template"]["data"]
+    limited = make({"capacity": {"time_limit": 3600}})["launch_template"]["data"]["UserData"]
+    alone = gzip.decompress(base64.b64decode(limited)).decode()
+    assert "OnBootSec=" in alone and "python" not in alone, "nobody need come for it to end"
     planned = make(SELF)
     script = gzip.decompress(base64.b64decode(planned["launch_template"]["data"]["UserData"])).decode()
     assert "s3://mine/runs/lab/" in script

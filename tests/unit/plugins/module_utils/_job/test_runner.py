@@ -361,6 +361,45 @@ def test_time_limit(engine: Engine) -> None:
     assert engine.last["state"] == "failed" and "time limit of 1 s" in engine.last["message"]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "used"),
+    [
+        ({"state": "interrupted", "ran": 40}, 40),
+        ({"state": "running", "ran": 40}, 40),
+        ({"state": "failed", "exit_code": None, "ran": 40}, 40),
+        ({"state": "failed", "exit_code": 3, "ran": 40}, 0),
+        ({"state": "succeeded", "exit_code": 0, "ran": 40}, 0),
+        ({"state": "stopped", "exit_code": 143, "ran": 40}, 0),
+        ({"state": "interrupted", "ran": "odd"}, 0),
+        ({"state": "interrupted"}, 0),
+        ({"state": "interrupted", "ran": 40, "spec_sha256": "of another job"}, 0),
+    ],
+)
+def test_the_clock_of_the_time_limit_goes_on_after_an_interruption(
+    tmp_path: Path, earlier: dict[str, Any], used: int
+) -> None:
+    path = tmp_path / "ledger.json"
+    path.write_text(json.dumps({"runs": [{"spec_sha256": "abc", **earlier}]}))
+    spec = {"ledger": str(path), "state_dir": str(tmp_path), "spec_sha256": "abc", "time_limit": 100}
+    ledger = runner.Ledger(spec)
+    run = runner.Run(spec)
+    run.begin(ledger.entry)
+    left = run.left()
+    assert left is not None and 100 - used - 60 < left <= 100 - used
+    run.note_time()
+    assert ledger.entry["ran"] >= used, "and the next generation knows of both"
+
+
+def test_a_time_limit_that_is_used_up_starts_nothing(engine: Engine) -> None:
+    earlier = {"state": "interrupted", "ran": 100, "spec_sha256": "abc", "generation": 1}
+    engine.ledger_path.write_text(json.dumps({"runs": [earlier]}))
+    assert engine.run(time_limit=100, generation=2)[0] == 1
+    assert engine.last["state"] == "failed" and "the time limit of 100 s is used up" in engine.last["message"]
+    assert not any(call.startswith("run") for call in engine.calls)
+    engine.answer("run", sh="exit 0\n")
+    assert engine.run(time_limit=100, generation=2)[0] == 0, "asked for again it has all of its time"
+
+
 def test_stale_container_is_removed_first(engine: Engine) -> None:
     engine.answer("container", rc=0)
     engine.run()
@@ -411,6 +450,22 @@ def test_use_of_the_machine_over_the_last_minute_and_the_run() -> None:
     clock[0], ticks[0], gpus[0] = 120.0, (80.0, 200.0), {"gpu": 40.0}
     told = usage.look()
     assert (told["cpu"], told["gpu"], told["mean"], told["samples"]) == (0.0, 40.0, {"cpu": 40.0, "gpu": 25.0}, 2)
+
+
+def test_the_time_used_is_written_with_each_sample(tmp_path: Path) -> None:
+    """A sudden end forgets a minute of the time limit at most."""
+    spec = {"ledger": str(tmp_path / "ledger.json"), "state_dir": str(tmp_path)}
+    run = runner.Run(spec)
+    run.ledger = runner.Ledger(spec)
+    run.begin(run.ledger.entry)
+    run.began -= 61
+    run.note("running")
+    busy = iter([(1.0, 10.0), (2.0, 20.0)])
+    run.usage = runner.Usage(dict, lambda: next(busy))
+    run.note_progress()
+    run.usage.due = 0.0
+    run.note_progress()
+    assert json.loads((tmp_path / "ledger.json").read_text())["runs"][-1]["ran"] >= 61
 
 
 def test_a_machine_without_gpus_is_asked_once() -> None:
