@@ -960,7 +960,7 @@ RECOVERY = {
     ),
     "webhook": Key(
         "text",
-        "URL that an instance tells, by POST and in JSON, when AWS takes it.",
+        "URL that an instance tells, by POST and in JSON, when AWS takes it, and when its job starts and ends.",
         pattern=r"https?://[^\s\x00-\x1f]{1,2000}",
         form="a URL that starts with https:// or http://",
         secret=True,
