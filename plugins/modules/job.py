@@ -131,6 +131,12 @@ options:
         type: str
         choices: [bridge, host]
         default: bridge
+      secrets:
+        description:
+          - Names of O(env) that the job gets as files, in the directory of its variable C(SPOT_SECRETS_DIR), which is
+            C(/run/secrets) in a container, and not in its environment.
+        type: list
+        elements: str
       extra_args:
         description: Further arguments of C(docker run).
         type: list
@@ -352,6 +358,8 @@ SPEC_OPTIONS: dict[str, Any] = {
     "stop_grace": {"type": "int", "default": 60},
     "time_limit": {"type": "int"},
     "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
+    # Names, not values.
+    "secrets": {"type": "list", "elements": "str", "no_log": False},
     "extra_args": {"type": "list", "elements": "str"},
     "pull": {"type": "str", "choices": ["always", "missing"], "default": "always"},
     "build": {

@@ -22,6 +22,7 @@ import math
 import os
 import pwd
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -592,6 +593,9 @@ def run_argv(spec: dict[str, Any], gpus: bool) -> list[str]:
     argv += ["--gpus", "all"] if gpus else []
     for name, value in (spec.get("own_env") or {}).items():
         argv += ["--env", f"{name}={value}"]
+    if spec.get("secrets_dir"):
+        argv += ["--env", f"SPOT_SECRETS_DIR={SECRETS_INSIDE}"]
+        argv += ["--volume", f"{spec['secrets_dir']}:{SECRETS_INSIDE}:ro"]
     for mount in [f"{state_dir}:{state_dir}", *(spec.get("mounts") or [])]:
         argv += ["--volume", str(mount)]
     return [*argv, *map(str, spec.get("extra_args") or []), str(spec["image"]), *map(str, spec.get("command") or [])]
@@ -764,6 +768,8 @@ def native_env(spec: dict[str, Any], user: pwd.struct_passwd) -> dict[str, str]:
     own |= {"PATH": PATH, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
     if spec.get("gpus") == "none":  # source: CUDA C++ programming guide, "CUDA environment variables"
         own["CUDA_VISIBLE_DEVICES"] = ""
+    if spec.get("secrets_dir"):
+        own["SPOT_SECRETS_DIR"] = str(spec["secrets_dir"])
     return own | read_env(spec.get("env_file")) | (spec.get("own_env") or {})
 
 
@@ -782,6 +788,61 @@ def explain_native(exit_code: int, stderr: str) -> str:
     if exit_code == 126:
         return f"the command cannot be run (permissions, format): {one_line(stderr)}"
     return explain(exit_code, stderr)
+
+
+# ---- secrets --------------------
+
+# In memory, for root alone but for what the job is to read; job.json may name another one.
+SECRETS = "/run/experiments-spot-secrets"
+SECRETS_INSIDE = "/run/secrets"
+
+
+def put_secrets(spec: dict[str, Any]) -> dict[str, Any]:
+    """The job with the variables of `secrets` as files, and the others alone in its environment.
+
+    docker inspect shows whoever may talk to the engine the environment of a container, /proc that of a process.
+
+    Raises:
+        JobError: a name is not in the environment, or the files cannot be written.
+    """
+    names = [str(name) for name in spec.get("secrets") or []]
+    if not names:
+        return spec
+    env = read_env(spec.get("env_file"))
+    missing = [name for name in names if name not in env]
+    if missing:
+        raise JobError(f"job.secrets: {', '.join(missing)} is not in job.env", EX_CONFIG)
+    base = str(spec.get("secrets_base") or SECRETS)
+    owner = None if spec.get("image") else user_of(spec)
+    try:
+        remove_secrets(spec)
+        # A container sees the inner directory only, whatever its user may be; on the instance others stay outside.
+        os.mkdir(base, 0o711 if owner else 0o700)
+        os.mkdir(f"{base}/files", 0o755)
+        for name in names:
+            write_secret(f"{base}/files/{name}", env.pop(name), owner)
+        if owner:
+            os.chown(f"{base}/files", owner[0].pw_uid, owner[1])
+            os.chmod(f"{base}/files", 0o500)
+        write_secret(f"{base}/env", "".join(f"{name}={value}\n" for name, value in env.items()), None, 0o600)
+    except OSError as error:
+        raise JobError(f"job.secrets: {base} cannot be written: {error.strerror}", EX_CONFIG) from error
+    return {**spec, "env_file": f"{base}/env", "secrets_dir": f"{base}/files"}
+
+
+def write_secret(path: str, text: str, owner: tuple[pwd.struct_passwd, int] | None, mode: int = 0o444) -> None:
+    """Write one file; with an owner for him alone."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400 if owner else mode)
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        os.fchmod(stream.fileno(), 0o400 if owner else mode)
+        if owner:
+            os.fchown(stream.fileno(), owner[0].pw_uid, owner[1])
+
+
+def remove_secrets(spec: dict[str, Any]) -> None:
+    """Nothing of them is left when the job has ended, or before the next one."""
+    shutil.rmtree(str(spec.get("secrets_base") or SECRETS), ignore_errors=True)
 
 
 # ---- one run --------------------
@@ -1365,7 +1426,13 @@ def work(run: Run, ledger: Ledger) -> int:
     spec = run.spec
     if spec.get("image"):
         have_image(run)
-    end = run_matrix(run, ledger) if spec.get("matrix") is not None else attempts(run, ledger, ledger.entry)
+    run.spec = put_secrets(spec)
+    try:
+        end = run_matrix(run, ledger) if spec.get("matrix") is not None else attempts(run, ledger, ledger.entry)
+    finally:
+        run.spec = spec
+        if spec.get("secrets"):
+            remove_secrets(spec)
     run.note_progress()
     # Whoever stops a job sends its results: the notice watcher within its time, `state: stopped` without one.
     saving = os.path.exists(str(spec.get("results_config") or RESULTS_CONFIG)) and not run.stopped_by

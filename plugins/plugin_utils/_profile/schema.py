@@ -835,6 +835,14 @@ JOB = {
         form="letters, digits and underscores",
         secret=True,
     ),
+    "secrets": Key(
+        "texts",
+        "Names of env that the job gets as files in /run/secrets (without image in $SPOT_SECRETS_DIR), not in its "
+        "environment, which docker inspect shows.",
+        [],
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+        form="a name in job.env",
+    ),
     "mounts": Key(
         "texts",
         "Directories of the instance that the container sees; the state directory always is one.",

@@ -955,3 +955,39 @@ def test_an_archive_that_is_not_there_or_has_another_image(engine: Engine, tmp_p
     engine.answer("load", out="Loaded image: other:2\n")
     status, out = engine.run(archive=archive, archive_status=str(tmp_path / "status.json"))
     assert status == runner.EX_CONFIG and "has other:2 and not repo/img:1; correct job.image" in out
+
+
+# Secrets
+
+
+def test_secrets_are_files_and_not_in_the_command_or_environment_of_docker(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("TOKEN=hunter2=x\nPLAIN=1\n")
+    base = tmp_path / "secrets"
+    engine.answer(
+        "run", sh=f'cat {base}/files/TOKEN {base}/env > "$FAKE/seen"; ls -ld {base} {base}/env > "$FAKE/modes"\n'
+    )
+    spec = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(base)}
+    status, out = engine.run(**spec)
+    assert status == 0 and "hunter2" not in out and "hunter2" not in "\n".join(engine.calls)
+    assert f"--env-file {base}/env" in engine.calls[-1] and f"--volume {base}/files:/run/secrets:ro" in engine.calls[-1]
+    assert (engine.path / "seen").read_text() == "hunter2=xPLAIN=1\n"
+    modes = [line.split()[0] for line in (engine.path / "modes").read_text().splitlines()]
+    assert modes[0].startswith("drwx------") and modes[1].startswith("-rw-------")
+    assert not base.exists() and "hunter2" not in engine.ledger_path.read_text(), "nothing stays"
+
+
+def test_a_secret_without_a_value_starts_nothing(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("PLAIN=1\n")
+    spec = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(tmp_path / "secrets")}
+    assert engine.run(**spec)[0] == runner.EX_CONFIG
+    assert engine.last["message"] == "job.secrets: TOKEN is not in job.env"
+    assert not any(call.startswith("run") for call in engine.calls)
+
+
+def test_secrets_without_a_container_are_for_its_user_alone(bare: Bare, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("TOKEN=hunter2\n")
+    line = 'cat "$SPOT_SECRETS_DIR/TOKEN"; stat -c " %a %U" "$SPOT_SECRETS_DIR/TOKEN"; env | grep -c TOKEN= || true'
+    more = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(tmp_path / "secrets")}
+    user = pwd.getpwuid(os.getuid()).pw_name
+    status, out = bare.run(command=["sh", "-c", line], **more)
+    assert status == 0 and f"hunter2 400 {user}\n0\n" in out and not (tmp_path / "secrets").exists()

@@ -145,6 +145,20 @@ def test_an_image_for_another_processor_is_told(job: Job, tmp_path: Path) -> Non
     assert job.last()["state"] == "failed" and "made for another processor" in job.last()["message"]
 
 
+def test_a_secret_is_in_the_container_and_not_in_docker_inspect(job: Job, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (tmp_path / "job.env").write_text("TOKEN=hunter2\nPLAIN=seen\n")
+    more = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(tmp_path / "secrets")}
+    process = job.start("cat $SPOT_SECRETS_DIR/TOKEN > $OUT; echo up; sleep 600", user="1234", **more, mounts=[
+        f"{tmp_path}:/out"], extra_args=["--env", "OUT=/out/read"])  # fmt: skip
+    read_until(process, "up")
+    told = subprocess.run(["docker", "inspect", job.name], capture_output=True, text=True, check=True).stdout
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert (tmp_path / "read").read_text() == "hunter2" and "PLAIN=seen" in told and "hunter2" not in told
+    assert "hunter2" not in (job.folder / "ledger.json").read_text() and not (tmp_path / "secrets").exists()
+
+
 def test_time_limit(job: Job) -> None:
     process = job.start("echo up; sleep 600", time_limit=2, stop_grace=1)
     process.communicate(timeout=120)
