@@ -122,13 +122,21 @@ options:
         type: int
         default: 60
       time_limit:
-        description: Seconds after which a run is stopped and counts as failed.
+        description:
+          - Seconds after which a run is stopped and counts as failed. What a run used that AWS or a fault has cut off
+            counts for the next one.
         type: int
       network:
         description: Network of the container.
         type: str
         choices: [bridge, host]
         default: bridge
+      secrets:
+        description:
+          - Names of O(env) that the job gets as files, in the directory of its variable C(SPOT_SECRETS_DIR), which is
+            C(/run/secrets) in a container, and not in its environment.
+        type: list
+        elements: str
       extra_args:
         description: Further arguments of C(docker run).
         type: list
@@ -350,6 +358,8 @@ SPEC_OPTIONS: dict[str, Any] = {
     "stop_grace": {"type": "int", "default": 60},
     "time_limit": {"type": "int"},
     "network": {"type": "str", "choices": ["bridge", "host"], "default": "bridge"},
+    # Names, not values.
+    "secrets": {"type": "list", "elements": "str", "no_log": False},
     "extra_args": {"type": "list", "elements": "str"},
     "pull": {"type": "str", "choices": ["always", "missing"], "default": "always"},
     "build": {

@@ -271,6 +271,12 @@ key_name:
   returned: success
   type: str
   sample: spot-digits
+fleet_lasts:
+  description:
+    - Seconds after which a fleet that keeps an instance (recovery mode C(self)) launches no other one, null for no end.
+  returned: success
+  type: int
+  sample: 86400
 keeping_fleet_ids:
   description: Ids of the experiment's fleets that replace what is lost (recovery mode C(self)).
   returned: success

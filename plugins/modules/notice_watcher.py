@@ -54,7 +54,9 @@ options:
         description: Seconds after a job that failed.
         type: float
   webhook:
-    description: Address that gets a POST of a JSON document when the steps are done. It may take 5 seconds.
+    description:
+      - Address that gets a POST of a JSON document when the steps are done, and when the job starts and ends. It may
+        take 5 seconds.
     type: str
   volumes:
     description: Volumes to flush, unmount and detach.
@@ -174,6 +176,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._notice import (
     ec2,
     ended,
     imds,
+    news,
     steps,
     system,
     watcher,
@@ -193,7 +196,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._notice.spec impo
 )
 from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
-PARTS = (clocks, ec2, ended, imds, steps, system, watcher)
+PARTS = (clocks, ec2, ended, imds, news, steps, system, watcher)
 INIT = '"""The notice watcher, written by experiments.spot."""\n'
 PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload"
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # What differs from launch to launch. An EC2 Fleet of type instant puts it on the instances itself, so that all
 # generations share a template. Source: EC2 API CreateFleet, TagSpecifications.
 OF_ONE_LAUNCH = ("spot:generation", "spot:expires")
+WEEK = 604_800  # seconds
 TAGGED_AT_LAUNCH = ("instance", "volume", "network-interface", "spot-instances-request")
 
 
@@ -421,13 +422,34 @@ def launch_template_data(profile: Profile, experiment: str, facts: Facts, wanted
             for kind in TAGGED_AT_LAUNCH
         ],
     }
-    if is_self(profile):
-        bucket, region = profile["recovery"]["bucket"], profile["region"] or facts.region
-        data["UserData"] = userdata.encoded(userdata.config(bucket, experiment, region, facts.instance_endpoint))
+    script = user_data(profile, experiment, facts)
+    if script:
+        data["UserData"] = userdata.encoded(script)
     if access["instance_profile"]:
         kind = "Arn" if access["instance_profile"].startswith("arn:") else "Name"
         data["IamInstanceProfile"] = {kind: access["instance_profile"]}
     return data
+
+
+def user_data(profile: Profile, experiment: str, facts: Facts) -> str:
+    """What an instance runs at its first boot, '' for nothing."""
+    limit = userdata.limit_of(profile)
+    if not is_self(profile):
+        return userdata.limit_script(limit) if limit else ""
+    bucket, region = profile["recovery"]["bucket"], profile["region"] or facts.region
+    return userdata.script(userdata.config(bucket, experiment, region, facts.instance_endpoint), limit)
+
+
+def fleet_lasts(profile: Profile) -> int | None:
+    """Seconds after which a fleet that keeps an instance launches no other one by itself, None for no end.
+
+    It bounds what instances cost that may not end their fleet. The deadline says it; else each generation may have its
+    time limit, and the week is for times without capacity. Source: EC2 API CreateFleet, ValidUntil.
+    """
+    recovery, limit = profile["recovery"], profile["capacity"]["time_limit"]
+    if recovery["deadline"]:
+        return int(recovery["deadline"])
+    return int(recovery["max_generations"]) * int(limit) + WEEK if limit else None
 
 
 def _template_tags(profile: Profile, wanted_tags: dict[str, str]) -> dict[str, str]:
@@ -555,6 +577,7 @@ def make(
         "vpc_id": vpc_id(profile, facts),
         "pools": ranked,
         "instances": instances,
+        "fleet_lasts": fleet_lasts(profile) if is_self(profile) else None,
         "keeping_fleet_ids": [raw["FleetId"] for raw in keeping_fleets(facts)],
         "vacant": vacant(facts),
         "leaving": leaving,

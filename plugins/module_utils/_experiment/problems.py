@@ -89,12 +89,21 @@ def type_abilities(case: Case) -> list[str]:
                 f"capacity.instance_types: {name} is not sold as Spot; "
                 "choose another type or set capacity.market to on-demand"
             )
-        if case.profile["runtime"]["gpu"] == "required" and not kind["gpus"]:
+        asks = _asks_for_gpus(case.profile)
+        if asks and not kind["gpus"]:
+            key, value = asks
             found.append(
-                f"capacity.instance_types: {name} has no GPU and runtime.gpu is required; "
-                "choose a type with a GPU or set runtime.gpu to auto"
+                f"capacity.instance_types: {name} has no GPU and {key} is {value}; "
+                f"choose a type with a GPU or set {key} to auto"
             )
     return found
+
+
+def _asks_for_gpus(profile: Resource) -> tuple[str, str] | None:
+    """Key and value of the profile that insist on GPUs."""
+    if profile["runtime"]["gpu"] == "required":
+        return "runtime.gpu", "required"
+    return ("job.gpus", "all") if (profile["job"] or {}).get("gpus") == "all" else None
 
 
 def zones(case: Case) -> list[str]:

@@ -22,6 +22,7 @@ import math
 import os
 import pwd
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -383,6 +384,8 @@ class Ledger:
         found = read_ledger(self.path)
         path = progress_path(spec)
         earlier = close_lost_runs(found.get("runs", []), read_progress(path))
+        if earlier and earlier[-1].get("spec_sha256") == spec.get("spec_sha256") and used_before(earlier[-1]):
+            self.entry["ran"] = used_before(earlier[-1])
         self.data: dict[str, Any] = {key: spec.get(key) for key in ("experiment", "job", "spec_sha256")}
         self.data = {"schema": SCHEMA, **self.data, "runs": [*earlier, self.entry][-KEPT_RUNS:]}
         # The notice watcher's, and what became of the combinations of a matrix in earlier generations.
@@ -590,6 +593,9 @@ def run_argv(spec: dict[str, Any], gpus: bool) -> list[str]:
     argv += ["--gpus", "all"] if gpus else []
     for name, value in (spec.get("own_env") or {}).items():
         argv += ["--env", f"{name}={value}"]
+    if spec.get("secrets_dir"):
+        argv += ["--env", f"SPOT_SECRETS_DIR={SECRETS_INSIDE}"]
+        argv += ["--volume", f"{spec['secrets_dir']}:{SECRETS_INSIDE}:ro"]
     for mount in [f"{state_dir}:{state_dir}", *(spec.get("mounts") or [])]:
         argv += ["--volume", str(mount)]
     return [*argv, *map(str, spec.get("extra_args") or []), str(spec["image"]), *map(str, spec.get("command") or [])]
@@ -601,17 +607,100 @@ def wants_gpus(spec: dict[str, Any], nvidia: Callable[[], bool]) -> bool:
     return wish == "all" or (wish == "auto" and nvidia())
 
 
+# What a job or docker run says at its end -> what it means and what to do. The first match counts.
+# Source: messages of the Linux kernel, the NVIDIA container toolkit, CUDA and PyTorch.
+DRIVER = "use a machine image with a newer one (images.yml), or a job.image for an older CUDA"
+NO_GPU = "the container finds no GPU: take a type with one (capacity.instance_types), or set job.gpus to none"
+JOB_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("exec format error",),
+        "made for another processor: build it for this machine's, or choose another type",
+    ),
+    (
+        ("no space left on device",),
+        "no space left: make the volume larger (volumes), or the disk of the container (image.root_volume_size)",
+    ),
+    (
+        ("unsatisfied condition: cuda", "cuda driver version is insufficient", "driver on your system is too old"),
+        f"the NVIDIA driver of the machine image is too old for the CUDA of the job: {DRIVER}",
+    ),
+    (
+        ("driver/library version mismatch",),
+        "the NVIDIA driver was updated while it was loaded: start the instance again, or use another machine image",
+    ),
+    (
+        ("nvidia-container-cli: initialization error", "libnvidia-ml.so", "libcuda.so.1: cannot open", "nvml error"),
+        "the NVIDIA driver is missing or not loaded: use a machine image that has it, such as a Deep Learning AMI",
+    ),
+    (
+        (
+            "could not select device driver",
+            "unresolvable cdi devices",
+            "no cuda-capable device",
+            "found no nvidia driver",
+        ),
+        NO_GPU,
+    ),
+    (
+        ("cuda out of memory", "cuda_error_out_of_memory", "outofmemoryerror: cuda"),
+        "the memory of the GPU was not enough: a smaller batch, or a type with more",
+    ),
+)
+# A reason stands at the end of what was said; earlier lines may tell of what the job has got over.
+REASON_LINES = 15
+REASON_LENGTH = 200
+
+
+def said_reason(stderr: str) -> str:
+    """Why a job failed, as far as its last lines tell it, with the line that does; '' when none does."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()][-REASON_LINES:]
+    for signs, meaning in JOB_REASONS:
+        found = next((line for line in reversed(lines) if any(sign in line.lower() for sign in signs)), "")
+        if found:
+            return f"{meaning} ({found[:REASON_LENGTH]})"
+    return ""
+
+
+def killed_for_memory(path: str = "/proc/vmstat") -> int | None:
+    """How many processes the kernel has killed for memory since boot, in containers too; None where it does not tell.
+
+    Source: Linux kernel, mm/oom_kill.c (event oom_kill).
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return next((int(line.split()[1]) for line in stream if line.startswith("oom_kill ")), None)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def memory_reason(exit_code: int, before: int | None, after: int | None) -> str:
+    """Whether a job that failed ran out of memory: '' when nothing says so.
+
+    Args:
+        exit_code: of the job.
+        before: see `killed_for_memory`, when the job began.
+        after: the same at its end.
+    """
+    much = "choose a type with more memory, or let the job need less"
+    if before is not None and after is not None and after > before:
+        if exit_code == 137:
+            return f"killed, the memory was not enough: {much}"
+        return f"the kernel killed a process for memory while the job ran: {much}"
+    return f"killed by SIGKILL: most often the memory was not enough; {much}" if exit_code == 137 else ""
+
+
 def explain(exit_code: int, stderr: str) -> str:
     """What an exit code of docker run means, '' for an ordinary one."""
     said = one_line(stderr)
+    reason = said_reason(stderr)
+    if exit_code in (125, 126, 127) and reason:
+        return f"the container could not be started: {reason}"
     if exit_code == 125:
         return f"docker could not start the container: {said}"
     if exit_code in (126, 127):
         what = "cannot be run (permissions, format)" if exit_code == 126 else "is not in the image"
         return f"the command {what}: {said}"
-    if exit_code == 137:
-        return "killed by SIGKILL: most often the memory of the instance was not enough"
-    return f"ended by signal {exit_code - 128}" if 128 < exit_code < 160 else ""
+    return reason or (f"ended by signal {exit_code - 128}" if 128 < exit_code < 160 else "")
 
 
 # ---- without a container --------------------
@@ -679,6 +768,8 @@ def native_env(spec: dict[str, Any], user: pwd.struct_passwd) -> dict[str, str]:
     own |= {"PATH": PATH, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
     if spec.get("gpus") == "none":  # source: CUDA C++ programming guide, "CUDA environment variables"
         own["CUDA_VISIBLE_DEVICES"] = ""
+    if spec.get("secrets_dir"):
+        own["SPOT_SECRETS_DIR"] = str(spec["secrets_dir"])
     return own | read_env(spec.get("env_file")) | (spec.get("own_env") or {})
 
 
@@ -690,11 +781,68 @@ def native_argv(spec: dict[str, Any], step: list[str]) -> list[str]:
 
 def explain_native(exit_code: int, stderr: str) -> str:
     """What an exit code of a command means, '' for an ordinary one."""
+    if exit_code in (126, 127) and said_reason(stderr):
+        return f"the command cannot be run: {said_reason(stderr)}"
     if exit_code == 127:
         return f"the command is not on the instance: {one_line(stderr)}"
     if exit_code == 126:
         return f"the command cannot be run (permissions, format): {one_line(stderr)}"
-    return explain(exit_code, stderr) if exit_code > 128 else ""
+    return explain(exit_code, stderr)
+
+
+# ---- secrets --------------------
+
+# In memory, for root alone but for what the job is to read; job.json may name another one.
+SECRETS = "/run/experiments-spot-secrets"
+SECRETS_INSIDE = "/run/secrets"
+
+
+def put_secrets(spec: dict[str, Any]) -> dict[str, Any]:
+    """The job with the variables of `secrets` as files, and the others alone in its environment.
+
+    docker inspect shows whoever may talk to the engine the environment of a container, /proc that of a process.
+
+    Raises:
+        JobError: a name is not in the environment, or the files cannot be written.
+    """
+    names = [str(name) for name in spec.get("secrets") or []]
+    if not names:
+        return spec
+    env = read_env(spec.get("env_file"))
+    missing = [name for name in names if name not in env]
+    if missing:
+        raise JobError(f"job.secrets: {', '.join(missing)} is not in job.env", EX_CONFIG)
+    base = str(spec.get("secrets_base") or SECRETS)
+    owner = None if spec.get("image") else user_of(spec)
+    try:
+        remove_secrets(spec)
+        # A container sees the inner directory only, whatever its user may be; on the instance others stay outside.
+        os.mkdir(base, 0o711 if owner else 0o700)
+        os.mkdir(f"{base}/files", 0o755)
+        for name in names:
+            write_secret(f"{base}/files/{name}", env.pop(name), owner)
+        if owner:
+            os.chown(f"{base}/files", owner[0].pw_uid, owner[1])
+            os.chmod(f"{base}/files", 0o500)
+        write_secret(f"{base}/env", "".join(f"{name}={value}\n" for name, value in env.items()), None, 0o600)
+    except OSError as error:
+        raise JobError(f"job.secrets: {base} cannot be written: {error.strerror}", EX_CONFIG) from error
+    return {**spec, "env_file": f"{base}/env", "secrets_dir": f"{base}/files"}
+
+
+def write_secret(path: str, text: str, owner: tuple[pwd.struct_passwd, int] | None, mode: int = 0o444) -> None:
+    """Write one file; with an owner for him alone."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400 if owner else mode)
+    with os.fdopen(fd, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        os.fchmod(stream.fileno(), 0o400 if owner else mode)
+        if owner:
+            os.fchown(stream.fileno(), owner[0].pw_uid, owner[1])
+
+
+def remove_secrets(spec: dict[str, Any]) -> None:
+    """Nothing of them is left when the job has ended, or before the next one."""
+    shutil.rmtree(str(spec.get("secrets_base") or SECRETS), ignore_errors=True)
 
 
 # ---- one run --------------------
@@ -723,13 +871,25 @@ class Run:
         self.grace = grace_of(spec)
         self.notice: dict[str, Any] = {}
         self.usage = Usage()
+        self.oom_kills: int | None = None
         self.deadline = math.inf
+        self.record: dict[str, Any] = {}
+        self.began = time.monotonic()
 
-    def begin(self) -> None:
-        """The time limit counts from now."""
-        limit = self.spec.get("time_limit")
-        self.deadline = time.monotonic() + float(limit) if limit else math.inf
+    def begin(self, record: dict[str, Any]) -> None:
+        """The time limit counts from now, and what earlier generations have used of it counts too.
+
+        Args:
+            record: of this work in the ledger; `ran` has the seconds used.
+        """
+        limit, spent = self.spec.get("time_limit"), float(record.get("ran") or 0)
+        self.record, self.began = record, time.monotonic() - spent
+        self.deadline = self.began + float(limit) if limit else math.inf
         self.ended_by = self.where = ""
+
+    def note_time(self) -> None:
+        """Put the seconds that this work has run, in all generations, into its record."""
+        self.record["ran"] = round(time.monotonic() - self.began)
 
     def left(self) -> float | None:
         """Seconds until the time limit, None without one."""
@@ -829,6 +989,8 @@ class Run:
         told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
         if self.ledger.entry.get("state") == "running":
             told["usage"] = self.usage.look()
+            if told["usage"] != self.ledger.entry.get("usage"):  # once a minute, so a sudden end forgets no more
+                self.note_time()
         changes = {key: value for key, value in told.items() if value and value != self.ledger.entry.get(key)}
         try:
             if changes:
@@ -943,7 +1105,8 @@ class Run:
         if exit_code == 0:
             return "succeeded", 0, ""
         told = explain if self.spec.get("image") else explain_native
-        message = told(exit_code, self.stderr.decode(errors="replace"))
+        message = memory_reason(exit_code, self.oom_kills, killed_for_memory())
+        message = message or told(exit_code, self.stderr.decode(errors="replace"))
         where = self.where if message else self.where.removesuffix(": ")
         return "failed", exit_code, f"{where}{message}"
 
@@ -1018,6 +1181,7 @@ class End(NamedTuple):
 def run_once(run: Run) -> int:
     """Stale container and container, or the commands; returns the exit code."""
     spec = run.spec
+    run.oom_kills = killed_for_memory()
     if not spec.get("image"):
         return run.native()
     # A runner that was killed may have left its container behind: two of them must never write the same checkpoints.
@@ -1051,11 +1215,14 @@ def attempts(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
         ledger: of this job; its entry has the number of the attempt.
         record: what tells of the attempts that failed, a part of the ledger.
     """
-    run.begin()
+    run.begin(record)
     attempt, tries = 1, int(run.spec.get("retries") or 0)
     ledger.entry.pop("attempt", None)
+    if run.left() == 0:
+        return End("failed", 1, f"not started: the time limit of {run.spec['time_limit']} s is used up", 1)
     while True:
         exit_code = run_once(run)
+        run.note_time()
         state, status, message = run.outcome(exit_code)
         if not is_again(run, exit_code, attempt):
             told = f"{message + ', ' if message else ''}{attempt} attempts"
@@ -1074,6 +1241,15 @@ def attempts(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
 
 
 # ---- matrix --------------------
+
+
+def used_before(record: dict[str, Any]) -> int:
+    """Seconds of the time limit that a run has used which AWS or a fault cut off; a new one has all of it."""
+    cut_off = record.get("state") in ("interrupted", "lost") or (
+        record.get("state") == "failed" and record.get("exit_code") is None
+    )
+    ran = record.get("ran")
+    return int(ran) if cut_off and isinstance(ran, (int, float)) else 0
 
 
 def is_over(record: dict[str, Any]) -> bool:
@@ -1158,6 +1334,7 @@ def run_combination(run: Run, ledger: Ledger, record: dict[str, Any]) -> End:
     make_folder(run.spec["state_dir"], run.spec["whole_dir"])
     ledger.entry.pop("progress", None)
     record.pop("retried", None)
+    record["ran"] = used_before(record)
     record.update(state="running", exit_code=None, started=now(), finished=None, message="")
     record.update({key: run.spec.get(key) for key in ("generation", "instance_id", "state_dir")})
     end = End("stopped", EX_STOPPED, "", None)
@@ -1249,7 +1426,13 @@ def work(run: Run, ledger: Ledger) -> int:
     spec = run.spec
     if spec.get("image"):
         have_image(run)
-    end = run_matrix(run, ledger) if spec.get("matrix") is not None else attempts(run, ledger, ledger.entry)
+    run.spec = put_secrets(spec)
+    try:
+        end = run_matrix(run, ledger) if spec.get("matrix") is not None else attempts(run, ledger, ledger.entry)
+    finally:
+        run.spec = spec
+        if spec.get("secrets"):
+            remove_secrets(spec)
     run.note_progress()
     # Whoever stops a job sends its results: the notice watcher within its time, `state: stopped` without one.
     saving = os.path.exists(str(spec.get("results_config") or RESULTS_CONFIG)) and not run.stopped_by

@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from . import clocks, ended, steps, system
+from . import clocks, ended, news, steps, system
 from .imds import Answer, Imds, ImdsError, endpoint
 from .steps import Handler, State, say
 
@@ -325,6 +325,7 @@ def main(argv: list[str]) -> int:
     watcher = Watcher(config, Imds(endpoint(config["imds_endpoint"])))
     system.tell_systemd("READY=1")
     say(f"watching {watcher.imds.base} every {config['period']:g} s, time limit {config['expires'] or 'none'}")
+    news.begin(config)
     watcher.run()
     return 0
 

@@ -38,6 +38,10 @@ TAIL = 60
 TAKEN = ("interrupted",)
 
 
+class Hopeless(Exception):
+    """What this instance needs has not worked for longer than it may cost."""
+
+
 @dataclass
 class Machine:
     """What a keeper does to the machine; tests put their own in."""
@@ -85,7 +89,19 @@ class Keeper:
         self.document: dict[str, Any] = {}
 
     def work(self) -> int:
-        """The whole life of the instance."""
+        """The whole life of the instance, which ends where AWS or the bucket are out of reach for too long."""
+        try:
+            return self.live()
+        except Hopeless as error:
+            say(f"powering off; if the fleet still stands, it launches another instance: {error}")
+            return self.power_off()
+
+    def live(self) -> int:
+        """Set up, watch the job, end.
+
+        Raises:
+            Hopeless: see `patiently`.
+        """
         instance_id = self.patiently(lambda: self.imds.text("instance-id") or "", "the metadata service")
         found = self.patiently(lambda: self.store.read(state.NAME), "the state of the experiment")
         self.document, why = state.begin(found, instance_id, self.bounds(), self.machine.now())
@@ -216,8 +232,8 @@ class Keeper:
     # The end
 
     def end(self, power_off: bool) -> int:
-        """Delete the fleet, then power off if wanted. Without the right to delete it nothing is powered off: the next
-        instance would be no better."""
+        """Delete the fleet, then power off if wanted. Without the right to delete it nothing is powered off before the
+        time limit: the next instance would be no better."""
         endpoint = self.config.get("endpoint") or ""
         instance_id = self.document["instance_id"]
         gone = self.patiently(lambda: fleet.delete(self.imds, endpoint, instance_id), "the end of the fleet")
@@ -239,14 +255,21 @@ class Keeper:
         self.patiently(lambda: self.store.write(state.NAME, document), "the state of the experiment")
 
     def patiently(self, act: Callable[[], Any], what: str) -> Any:
-        """Try until it works: what is not known now must not be guessed."""
-        pause = 1.0
+        """Try until it works: what is not known now must not be guessed.
+
+        Raises:
+            Hopeless: it has not worked for `loader.LONGEST`.
+        """
+        pause, waited = 1.0, 0.0
         while True:
             try:
                 return act()
             except (StoreError, imds.ImdsError, ApiError, fleet.FleetError) as error:
+                if waited >= loader.LONGEST:
+                    raise Hopeless(f"{what}: {error}") from error
                 say(f"{what}: {error}; trying again in {pause:g} s")
                 self.machine.sleep(pause)
+                waited += pause
                 pause = min(pause * 2, 300)
 
 

@@ -27,6 +27,9 @@ MANIFEST = "bundle.json"
 KEEPER = "ansible_collections.experiments.spot.plugins.module_utils._self.keeper"
 # Seconds between two tries; the rights of a new role may take a minute to be known everywhere.
 PAUSES = (2, 5, 10, 20, 30, 30, 60, 60, 60, 60)
+# So long (seconds) an instance that can do nothing tries to end its fleet; with capacity.time_limit systemd is sooner.
+# The next one may lie in a network from which AWS can be reached.
+LONGEST = 86400.0
 Pythons = Callable[[], list[tuple[str, tuple[int, int]]]]
 
 
@@ -120,17 +123,21 @@ def environment(folder: str, environ: dict[str, str]) -> dict[str, str]:
 
 
 def give_up(config: dict[str, Any], service: imds.Imds, why: str) -> None:
-    """End the fleet and this instance. Without the right to do so stay: the next instance would be no better."""
+    """End the fleet and this instance; where the fleet cannot be ended for `LONGEST`, this instance alone."""
     say(why)
-    pause = 5.0
+    pause, waited = 5.0, 0.0
     while True:
         try:
             instance_id = service.text("instance-id") or ""
             say(f"{fleet.delete(service, config.get('endpoint') or '', instance_id)} is deleted; powering off")
             break
         except (ApiError, imds.ImdsError, fleet.FleetError) as error:
+            if waited >= LONGEST:
+                say(f"powering off; the fleet still stands and launches another instance, delete it: {error}")
+                break
             say(f"the fleet cannot be ended, trying again in {pause:g} s: {error}")
             time.sleep(pause)
+            waited += pause
             pause = min(pause * 2, 300)
     subprocess.run(["systemctl", "poweroff"], check=False)
 

@@ -935,6 +935,17 @@ def job_env(checked: Checked) -> None:
             )
 
 
+def job_secrets(checked: Checked) -> None:
+    """Secrets are values of the environment that go another way."""
+    job = checked.profile["job"]
+    if not job or not checked.ok("job", "env") or not checked.ok("job", "secrets"):
+        return
+    for index, name in enumerate(job["secrets"]):
+        if name not in job["env"]:
+            what = f"{name} is not in job.env"
+            checked.report(("job", "secrets", index), what, f"give its value there, job.env.{name}", name)
+
+
 def job_matrix(checked: Checked) -> None:
     """Names that nothing else sets, not too many combinations, and one at least for each instance."""
     job, count = checked.profile["job"], checked.profile["capacity"]["count"]
@@ -1051,6 +1062,7 @@ RULES: tuple[Callable[[Checked], None], ...] = (
     job_registry,
     job_image,
     job_env,
+    job_secrets,
     job_matrix,
     job_mounts,
     job_state,

@@ -835,6 +835,14 @@ JOB = {
         form="letters, digits and underscores",
         secret=True,
     ),
+    "secrets": Key(
+        "texts",
+        "Names of env that the job gets as files in /run/secrets (without image in $SPOT_SECRETS_DIR), not in its "
+        "environment, which docker inspect shows.",
+        [],
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*",
+        form="a name in job.env",
+    ),
     "mounts": Key(
         "texts",
         "Directories of the instance that the container sees; the state directory always is one.",
@@ -871,7 +879,7 @@ JOB = {
     ),
     "time_limit": Key(
         "int",
-        "Stop the job after this time; of a matrix, each combination.",
+        "Stop the job after this time, whose clock goes on after an interruption; of a matrix, each combination.",
         shown="no limit",
         minimum=60,
         maximum=31_536_000,
@@ -960,7 +968,7 @@ RECOVERY = {
     ),
     "webhook": Key(
         "text",
-        "URL that an instance tells, by POST and in JSON, when AWS takes it.",
+        "URL that an instance tells, by POST and in JSON, when AWS takes it, and when its job starts and ends.",
         pattern=r"https?://[^\s\x00-\x1f]{1,2000}",
         form="a URL that starts with https:// or http://",
         secret=True,

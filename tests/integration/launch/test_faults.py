@@ -145,13 +145,17 @@ def test_failed_preparation_ends_what_it_started_unless_told_to_keep(user: User)
 def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     job = '{"job": {"command": ["sh", "-c", "echo the disk of dreams is full; exit 7"]}}'
     hook = Hook()
-    text = user.play("launch", *DEMO, "-e", job, "-e", f"notify.webhook={hook.url}", fails=True)
+    limit = ("-e", "capacity.time_limit=7200")
+    text = user.play("launch", *DEMO, "-e", job, *limit, "-e", f"notify.webhook={hook.url}", fails=True)
     hook.close()
     assert [told["event"] for _path, told in hook.told] == ["start", "failure"]
     assert "failed" in hook.told[1][1]["text"] and hook.url not in text
     assert "the disk of dreams is full" in text and "exit code 7" in text and "rerun=true" in text
     (row,) = user.status()
     assert (row["job_state"], row["exit_code"]) == ("failed (7)", 7)
+    (instance,) = user.alive("lab")
+    timer = "systemctl is-active experiments-spot-limit.timer || true"
+    until(lambda: user.ssh(instance, "lab", timer) == "active\n")
     missing = '{"job": {"image": "registry.lab:5000/experiments/nosuch:1"}}'
     text = user.play("launch", *DEMO, "-e", missing, "-e", "rerun=true", fails=True)
     assert "nosuch:1" in text and ("not found" in text or "manifest unknown" in text or "does not exist" in text)

@@ -31,12 +31,14 @@ job:
   command: python3 /code/train.py --epochs 45 --pause 1.0 --results /data/{{ experiment }}/results
   mounts: ["/home/admin/digits:/code:ro"]
   env: {WORD: "{{ 'rumpel' ~ 'stilzchen' }}"}
+  secrets: [WORD]
   at_end: terminate
 """
 # The volume is looked at from outside, by the same profile in the other mode.
 OUTSIDE = '{"job": null, "recovery": {"mode": "controller", "bucket": null}}'
 
-SHARED = '{"job": {"command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}]}'
+SHARED = """{"job": {"command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}],
+ "capacity": {"time_limit": 7200}}"""
 SLEEP = '{"job": {"command": ["sleep", "600"]}}'
 
 
@@ -129,6 +131,13 @@ def test_the_bundle_holds_no_secret_and_is_uploaded_once(role: User) -> None:
     (instance,) = role.alive("once")
     role.status("-e", "experiment=once")  # reads its host keys
     assert role.ssh(instance, "once", "findmnt --noheadings --output TARGET /shared") == "/shared\n"
+    assert role.ssh(instance, "once", "systemctl is-active experiments-spot-limit.timer") == "active\n"
+    assert role.ssh(instance, "once", "sudo cat /run/experiments-spot-secrets/files/WORD") == "rumpelstilzchen"
+    places = "sudo docker inspect $(sudo docker ps -q); sudo journalctl; ps -eo args; sudo cat /data/once/ledger.json"
+    told = role.ssh(instance, "once", places)
+    assert "/run/secrets" in told and "rumpelstilzchen" not in told
+    (fleet,) = [one for one in role.client().describe_fleets()["Fleets"] if one["FleetState"] == "active"]
+    assert fleet["ValidUntil"] > fleet["CreateTime"], "AWS ends it where no instance may"
     role.play("close", "-e", "experiment=once", "-e", "delete_volumes=all", "-e", "delete_file_systems=all")
     assert role.tagged("once") == {} and objects(role) == {}
 

@@ -72,7 +72,7 @@ def test_set_up_once(machine: Machine) -> None:
     predicted = machine.do(check_mode=True)
     assert predicted["changed"] and not list(machine.root.iterdir()) and machine.calls == []
     first = machine.do()
-    assert first["action"] == "start" and first["written"] == predicted["written"] and len(first["written"]) == 10
+    assert first["action"] == "start" and first["written"] == predicted["written"] and len(first["written"]) == 11
     assert machine.calls == ["daemon-reload", "enable", "restart"]
     assert machine.paths["CONFIG_PATH"].stat().st_mode & 0o777 == 0o600
     assert "def main(" in (machine.paths["PACKAGE_DIR"] / "watcher.py").read_text()

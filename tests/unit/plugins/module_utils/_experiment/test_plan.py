@@ -384,8 +384,22 @@ def kept(state: str = "active", kind: str = "maintain") -> Resource:
     return {"FleetId": "fleet-1", "Type": kind, "FleetState": state, "Tags": tags(experiment="lab", generation="1")}
 
 
-def test_user_data_are_for_instances_that_set_themselves_up() -> None:
+@pytest.mark.parametrize(
+    ("deadline", "limit", "lasts"),
+    [(7200, None, 7200), (7200, 3600, 7200), (None, 3600, 20 * 3600 + plan.WEEK), (None, None, None)],
+)
+def test_how_long_a_fleet_launches_by_itself(deadline: int | None, limit: int | None, lasts: int | None) -> None:
+    given = {**SELF, "recovery": {**SELF["recovery"], "deadline": deadline}, "capacity": {"time_limit": limit}}
+    assert make(given)["fleet_lasts"] == lasts
+    script = gzip.decompress(base64.b64decode(make(given)["launch_template"]["data"]["UserData"])).decode()
+    assert ("OnBootSec" in script) is (limit is not None)
+
+
+def test_user_data_are_for_instances_that_set_themselves_up_or_have_a_time_limit() -> None:
     assert "UserData" not in make()["launch_template"]["data"]
+    limited = make({"capacity": {"time_limit": 3600}})["launch_template"]["data"]["UserData"]
+    alone = gzip.decompress(base64.b64decode(limited)).decode()
+    assert "OnBootSec=" in alone and "python" not in alone, "nobody need come for it to end"
     planned = make(SELF)
     script = gzip.decompress(base64.b64decode(planned["launch_template"]["data"]["UserData"])).decode()
     assert "s3://mine/runs/lab/" in script

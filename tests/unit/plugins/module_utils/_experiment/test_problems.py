@@ -61,6 +61,7 @@ CASES: dict[str, tuple[Resource, Resource, list[str]]] = {
         ["t3.medium is not sold as Spot", "capacity.market"],
     ),
     "no GPU": ({"runtime": {"gpu": "required"}}, {}, ["t3.medium has no GPU", "runtime.gpu"]),
+    "no GPU for the job": ({"job": {"gpus": "all"}}, {}, ["t3.medium has no GPU and job.gpus is all", "set job.gpus"]),
     "zone": ({"capacity": {"zones": ["us-east-1z"]}}, {}, ["capacity.zones", "us-east-1z", "us-east-1a, us-east-1b"]),
     "subnet": (
         {"capacity": {"subnet_ids": ["subnet-x"]}},
@@ -211,7 +212,7 @@ def test_each_mistake_is_one_line_with_its_key(case: str) -> None:
     assert all(": " in line and ";" in line and "\n" not in line for line in found)
 
 
-@pytest.mark.parametrize("case", sorted(set(CASES) - {"no GPU"}))
+@pytest.mark.parametrize("case", sorted(set(CASES) - {"no GPU", "no GPU for the job"}))
 def test_a_single_mistake_is_not_reported_as_several(case: str) -> None:
     changes, known, _words = CASES[case]
     assert len(find(changes, **known)) == 1

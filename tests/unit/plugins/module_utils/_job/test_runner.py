@@ -163,6 +163,90 @@ def test_a_job_that_fails(engine: Engine, code: int, stderr: str, message: str) 
     assert "--help" not in engine.last["message"]
 
 
+START = "docker: Error response from daemon: failed to create task for container: OCI runtime create failed: "
+TRACEBACK = 'Traceback (most recent call last):\n  File "train.py", line 3, in <module>\n'
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "said"),
+    [
+        (1, "exec /usr/bin/python3: exec format error", "made for another processor"),
+        (126, "[FATAL tini (7)] exec python3 failed: Exec format error", "made for another processor"),
+        (1, f"{TRACEBACK}OSError: [Errno 28] No space left on device", "no space left: make the volume larger"),
+        (
+            125,
+            f"{START}nvidia-container-cli: requirement error: unsatisfied condition: cuda>=12.8, please update your "
+            "driver to a newer version, or use an earlier cuda container: unknown.",
+            "could not be started: the NVIDIA driver of the machine image is too old for the CUDA of the job",
+        ),
+        (
+            1,
+            f"{TRACEBACK}RuntimeError: The NVIDIA driver on your system is too old (found version 11040).",
+            "the NVIDIA driver of the machine image is too old",
+        ),
+        (
+            1,
+            f"{TRACEBACK}RuntimeError: CUDA error: CUDA driver version is insufficient for CUDA runtime version",
+            "the NVIDIA driver of the machine image is too old",
+        ),
+        (255, "Failed to initialize NVML: Driver/library version mismatch", "updated while it was loaded"),
+        (
+            127,
+            f"{START}nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open "
+            "shared object file: no such file or directory: unknown.",
+            "could not be started: the NVIDIA driver is missing or not loaded",
+        ),
+        (
+            125,
+            'docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].',
+            "could not be started: the container finds no GPU: take a type with one",
+        ),
+        (1, f"{TRACEBACK}torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB.", "memory of the GPU"),
+    ],
+)
+def test_why_a_job_failed_is_said_in_words(engine: Engine, code: int, stderr: str, said: str) -> None:
+    engine.answer("run", rc=code, err=stderr)
+    assert engine.run(command=None)[0] == code
+    message = engine.last["message"]
+    assert said in message and stderr.splitlines()[-1][:60] in message and "\n" not in message
+
+
+def test_what_a_job_has_got_over_is_no_reason(engine: Engine) -> None:
+    """A warning long before the end, and a job that ends well in spite of it."""
+    warning = "warning: cache: No space left on device\n"
+    engine.answer("run", rc=1, err=warning + "step\n" * runner.REASON_LINES)
+    engine.run()
+    assert engine.last["message"] == ""
+    (engine.path / "run.rc").write_text("0")
+    engine.answer("run", err=warning)
+    engine.run()
+    assert (engine.last["state"], engine.last["message"]) == ("succeeded", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "after", "said"),
+    [
+        (137, 3, 4, "killed, the memory was not enough: choose a type with more memory"),
+        (1, 3, 4, "the kernel killed a process for memory while the job ran"),
+        (137, 3, 3, "most often the memory"),
+        (137, None, None, "most often the memory"),
+        (1, 3, 3, ""),
+        (1, None, None, ""),
+    ],
+)
+def test_a_job_that_was_killed_for_memory(code: int, before: int | None, after: int | None, said: str) -> None:
+    message = runner.memory_reason(code, before, after)
+    assert said in message and bool(said) is bool(message)
+
+
+def test_the_kernel_counts_what_it_kills_for_memory(tmp_path: Path) -> None:
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 7\nnuma 0\n")
+    assert runner.killed_for_memory(str(tmp_path / "vmstat")) == 7
+    (tmp_path / "vmstat").write_text("nr_free_pages 1\n")
+    assert runner.killed_for_memory(str(tmp_path / "vmstat")) is None
+    assert runner.killed_for_memory(str(tmp_path / "none")) is None
+
+
 def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
     assert process.stdout is not None
     for line in process.stdout:
@@ -277,6 +361,45 @@ def test_time_limit(engine: Engine) -> None:
     assert engine.last["state"] == "failed" and "time limit of 1 s" in engine.last["message"]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "used"),
+    [
+        ({"state": "interrupted", "ran": 40}, 40),
+        ({"state": "running", "ran": 40}, 40),
+        ({"state": "failed", "exit_code": None, "ran": 40}, 40),
+        ({"state": "failed", "exit_code": 3, "ran": 40}, 0),
+        ({"state": "succeeded", "exit_code": 0, "ran": 40}, 0),
+        ({"state": "stopped", "exit_code": 143, "ran": 40}, 0),
+        ({"state": "interrupted", "ran": "odd"}, 0),
+        ({"state": "interrupted"}, 0),
+        ({"state": "interrupted", "ran": 40, "spec_sha256": "of another job"}, 0),
+    ],
+)
+def test_the_clock_of_the_time_limit_goes_on_after_an_interruption(
+    tmp_path: Path, earlier: dict[str, Any], used: int
+) -> None:
+    path = tmp_path / "ledger.json"
+    path.write_text(json.dumps({"runs": [{"spec_sha256": "abc", **earlier}]}))
+    spec = {"ledger": str(path), "state_dir": str(tmp_path), "spec_sha256": "abc", "time_limit": 100}
+    ledger = runner.Ledger(spec)
+    run = runner.Run(spec)
+    run.begin(ledger.entry)
+    left = run.left()
+    assert left is not None and 100 - used - 60 < left <= 100 - used
+    run.note_time()
+    assert ledger.entry["ran"] >= used, "and the next generation knows of both"
+
+
+def test_a_time_limit_that_is_used_up_starts_nothing(engine: Engine) -> None:
+    earlier = {"state": "interrupted", "ran": 100, "spec_sha256": "abc", "generation": 1}
+    engine.ledger_path.write_text(json.dumps({"runs": [earlier]}))
+    assert engine.run(time_limit=100, generation=2)[0] == 1
+    assert engine.last["state"] == "failed" and "the time limit of 100 s is used up" in engine.last["message"]
+    assert not any(call.startswith("run") for call in engine.calls)
+    engine.answer("run", sh="exit 0\n")
+    assert engine.run(time_limit=100, generation=2)[0] == 0, "asked for again it has all of its time"
+
+
 def test_stale_container_is_removed_first(engine: Engine) -> None:
     engine.answer("container", rc=0)
     engine.run()
@@ -327,6 +450,22 @@ def test_use_of_the_machine_over_the_last_minute_and_the_run() -> None:
     clock[0], ticks[0], gpus[0] = 120.0, (80.0, 200.0), {"gpu": 40.0}
     told = usage.look()
     assert (told["cpu"], told["gpu"], told["mean"], told["samples"]) == (0.0, 40.0, {"cpu": 40.0, "gpu": 25.0}, 2)
+
+
+def test_the_time_used_is_written_with_each_sample(tmp_path: Path) -> None:
+    """A sudden end forgets a minute of the time limit at most."""
+    spec = {"ledger": str(tmp_path / "ledger.json"), "state_dir": str(tmp_path)}
+    run = runner.Run(spec)
+    run.ledger = runner.Ledger(spec)
+    run.begin(run.ledger.entry)
+    run.began -= 61
+    run.note("running")
+    busy = iter([(1.0, 10.0), (2.0, 20.0)])
+    run.usage = runner.Usage(dict, lambda: next(busy))
+    run.note_progress()
+    run.usage.due = 0.0
+    run.note_progress()
+    assert json.loads((tmp_path / "ledger.json").read_text())["runs"][-1]["ran"] >= 61
 
 
 def test_a_machine_without_gpus_is_asked_once() -> None:
@@ -816,3 +955,39 @@ def test_an_archive_that_is_not_there_or_has_another_image(engine: Engine, tmp_p
     engine.answer("load", out="Loaded image: other:2\n")
     status, out = engine.run(archive=archive, archive_status=str(tmp_path / "status.json"))
     assert status == runner.EX_CONFIG and "has other:2 and not repo/img:1; correct job.image" in out
+
+
+# Secrets
+
+
+def test_secrets_are_files_and_not_in_the_command_or_environment_of_docker(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("TOKEN=hunter2=x\nPLAIN=1\n")
+    base = tmp_path / "secrets"
+    engine.answer(
+        "run", sh=f'cat {base}/files/TOKEN {base}/env > "$FAKE/seen"; ls -ld {base} {base}/env > "$FAKE/modes"\n'
+    )
+    spec = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(base)}
+    status, out = engine.run(**spec)
+    assert status == 0 and "hunter2" not in out and "hunter2" not in "\n".join(engine.calls)
+    assert f"--env-file {base}/env" in engine.calls[-1] and f"--volume {base}/files:/run/secrets:ro" in engine.calls[-1]
+    assert (engine.path / "seen").read_text() == "hunter2=xPLAIN=1\n"
+    modes = [line.split()[0] for line in (engine.path / "modes").read_text().splitlines()]
+    assert modes[0].startswith("drwx------") and modes[1].startswith("-rw-------")
+    assert not base.exists() and "hunter2" not in engine.ledger_path.read_text(), "nothing stays"
+
+
+def test_a_secret_without_a_value_starts_nothing(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("PLAIN=1\n")
+    spec = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(tmp_path / "secrets")}
+    assert engine.run(**spec)[0] == runner.EX_CONFIG
+    assert engine.last["message"] == "job.secrets: TOKEN is not in job.env"
+    assert not any(call.startswith("run") for call in engine.calls)
+
+
+def test_secrets_without_a_container_are_for_its_user_alone(bare: Bare, tmp_path: Path) -> None:
+    (tmp_path / "job.env").write_text("TOKEN=hunter2\n")
+    line = 'cat "$SPOT_SECRETS_DIR/TOKEN"; stat -c " %a %U" "$SPOT_SECRETS_DIR/TOKEN"; env | grep -c TOKEN= || true'
+    more = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(tmp_path / "secrets")}
+    user = pwd.getpwuid(os.getuid()).pw_name
+    status, out = bare.run(command=["sh", "-c", line], **more)
+    assert status == 0 and f"hunter2 400 {user}\n0\n" in out and not (tmp_path / "secrets").exists()

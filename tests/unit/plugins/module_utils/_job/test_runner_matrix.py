@@ -190,6 +190,16 @@ def test_the_time_limit_is_that_of_each_combination(machine: Machine) -> None:
     assert machine.records()["lr=2"]["state"] == "succeeded", out
 
 
+def test_its_clock_goes_on_in_the_next_generation(machine: Machine) -> None:
+    machine.run({"lr": [1, 2]})
+    ledger = machine.ledger
+    for record in ledger["combinations"].values():
+        record.update({"state": "interrupted", "exit_code": None, "ran": 100} if record["name"] == "lr=2" else {})
+    (machine.state_dir / "ledger.json").write_text(json.dumps(ledger))
+    assert machine.run({"lr": [1, 2]}, generation=2, time_limit=100)[0] != 0
+    assert "the time limit of 100 s is used up" in machine.records()["lr=2"]["message"] and machine.ran == ["1", "2"]
+
+
 def test_a_container_has_its_parameters_and_sees_the_whole_directory() -> None:
     spec = {
         "container": "c", "image": "img", "state_dir": "/s", "matrix_total": 2, "env_file": "/e",

@@ -41,7 +41,7 @@ def image() -> Iterator[str]:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(BUSYBOX, "bin/busybox")
-        for applet in ("sh", "sleep", "echo", "cat"):
+        for applet in ("sh", "sleep", "echo", "cat", "tail", "dd"):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
@@ -120,6 +120,43 @@ def test_job_that_ignores_sigterm_is_killed_after_the_grace(job: Job) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(120) == runner.EX_STOPPED
     assert (job.last()["state"], job.last()["exit_code"]) == ("stopped", 137) and not job.exists()
+
+
+def test_a_container_that_is_killed_for_memory_is_told(job: Job) -> None:
+    if runner.killed_for_memory() is None:
+        pytest.skip("this kernel does not tell")
+    process = job.start("x", command=["tail", "/dev/zero"], extra_args=["--memory", "16m", "--memory-swap", "16m"])
+    process.communicate(timeout=120)
+    assert process.returncode == 137 and job.last()["message"].startswith("killed, the memory was not enough")
+
+
+def test_a_container_without_space_is_told(job: Job) -> None:
+    process = job.start("dd if=/dev/zero of=/small/x bs=1024 count=9000", extra_args=["--tmpfs", "/small:size=1m"])
+    process.communicate(timeout=120)
+    assert job.last()["state"] == "failed" and job.last()["message"].startswith("no space left: make the volume larger")
+
+
+def test_an_image_for_another_processor_is_told(job: Job, tmp_path: Path) -> None:
+    """All programs of the image have an ELF header that is no machine's of today."""
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xff\xee" + bytes(100))
+    program.chmod(0o755)
+    job.start("x", mounts=[f"{program}:/bin/busybox:ro"]).communicate(timeout=120)
+    assert job.last()["state"] == "failed" and "made for another processor" in job.last()["message"]
+
+
+def test_a_secret_is_in_the_container_and_not_in_docker_inspect(job: Job, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (tmp_path / "job.env").write_text("TOKEN=hunter2\nPLAIN=seen\n")
+    more = {"env_file": str(tmp_path / "job.env"), "secrets": ["TOKEN"], "secrets_base": str(tmp_path / "secrets")}
+    process = job.start("cat $SPOT_SECRETS_DIR/TOKEN > $OUT; echo up; sleep 600", user="1234", **more, mounts=[
+        f"{tmp_path}:/out"], extra_args=["--env", "OUT=/out/read"])  # fmt: skip
+    read_until(process, "up")
+    told = subprocess.run(["docker", "inspect", job.name], capture_output=True, text=True, check=True).stdout
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert (tmp_path / "read").read_text() == "hunter2" and "PLAIN=seen" in told and "hunter2" not in told
+    assert "hunter2" not in (job.folder / "ledger.json").read_text() and not (tmp_path / "secrets").exists()
 
 
 def test_time_limit(job: Job) -> None:

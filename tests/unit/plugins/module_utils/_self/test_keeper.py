@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
 from ansible_collections.experiments.spot.plugins.module_utils._notice.ec2 import ApiError
-from ansible_collections.experiments.spot.plugins.module_utils._self import fleet, keeper, state
+from ansible_collections.experiments.spot.plugins.module_utils._self import fleet, keeper, loader, state
 from ansible_collections.experiments.spot.plugins.module_utils._self.keeper import Keeper, Machine
 from ansible_collections.experiments.spot.plugins.module_utils._self.store import StoreError
 
@@ -175,6 +175,28 @@ def test_nothing_is_powered_off_before_the_fleet_is_gone(world: World, tmp_path:
     found.end(power_off=True)
     assert world.done == ["delete", "poweroff"]
     assert world.slept > 600, "patience grows"
+
+
+def test_a_role_that_may_not_end_the_fleet_does_not_cost_for_ever(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = ApiError("UnauthorizedOperation", "no ec2:DeleteFleets")
+    found = made(world, tmp_path)
+    world.objects["state.json"] = {"phase": state.ENDED, "generation": 1, "instance_id": "i-9", "message": "done"}
+    found.note = lambda _document: world.refusals.extend([refusal] * 1000)  # type: ignore[method-assign]
+    found.work()
+    assert world.done == ["poweroff"]
+    assert loader.LONGEST <= world.slept < loader.LONGEST + 600
+    assert "no ec2:DeleteFleets" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_state_that_cannot_be_read_does_not_cost_for_ever(world: World, tmp_path: Path) -> None:
+    def refuse(_name: str) -> Any:
+        raise StoreError("AccessDenied", "x")
+
+    world.read = refuse  # type: ignore[method-assign]
+    made(world, tmp_path).work()
+    assert world.done == ["poweroff"] and world.slept >= loader.LONGEST
 
 
 def test_reason_is_the_first_error() -> None:

@@ -108,3 +108,17 @@ def test_giving_up_ends_the_fleet_first(service: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(subprocess, "run", lambda argv, **_more: done.append(argv))
     loader.give_up({}, service, "nothing could be fetched")
     assert done == ["delete", "sleep", "delete", ["systemctl", "poweroff"]]
+
+
+def test_giving_up_does_not_cost_for_ever(
+    service: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A role that may not end its fleet: after a day the instance ends, and its last line says what stands."""
+    slept: list[float] = []
+    ran: list[Any] = []
+    monkeypatch.setattr(loader.time, "sleep", slept.append)
+    monkeypatch.setattr(subprocess, "run", lambda argv, **_more: ran.append(argv))
+    service.fault = "UnauthorizedOperation"
+    loader.give_up({}, service, "nothing could be fetched")
+    assert loader.LONGEST <= sum(slept) < loader.LONGEST + 600 and ran == [["systemctl", "poweroff"]]
+    assert "the fleet still stands" in capsys.readouterr().out.splitlines()[-1]

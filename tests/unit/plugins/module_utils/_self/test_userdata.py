@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,18 +22,51 @@ def test_place_of_the_objects() -> None:
 
 
 def test_it_is_small_reproducible_and_what_cloud_init_takes() -> None:
-    found = base64.b64decode(userdata.encoded(CONFIG))
+    found = base64.b64decode(userdata.encoded(userdata.script(CONFIG)))
     assert len(found) < userdata.LIMIT * 3 // 4, "room for what is to come"
-    assert userdata.encoded(CONFIG) == userdata.encoded(dict(reversed(CONFIG.items())))
+    assert userdata.encoded(userdata.script(CONFIG)) == userdata.encoded(
+        userdata.script(dict(reversed(CONFIG.items())))
+    )
     text = gzip.decompress(found).decode()
     assert text.startswith("#!/bin/sh\n") and "s3://my-bucket/some/prefix/mnist/" in text
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 
+def test_systemd_ends_an_instance_that_hangs_at_its_time_limit() -> None:
+    """Whatever the program tries for ever: the timer is there before it is started, and stays after a reboot."""
+    profile = {"capacity": {"time_limit": 3600}, "job": {"stop_grace": 120}}
+    limit = userdata.limit_of(profile)
+    assert limit == 3600 + 120 + userdata.LATE
+    text = gzip.decompress(base64.b64decode(userdata.encoded(userdata.script(CONFIG, limit)))).decode()
+    subprocess.run(["sh", "-n"], input=text, text=True, check=True)
+    commands = [line for line in text.splitlines() if line.startswith("systemctl ")]
+    assert commands[:2] == ["systemctl daemon-reload", f"systemctl enable --now {userdata.LIMIT_NAME}.timer"]
+    alone = userdata.limit_script(limit)
+    subprocess.run(["sh", "-n"], input=alone, text=True, check=True)
+    assert [line for line in alone.splitlines() if line.startswith("systemctl ")] == commands[:2]
+    assert f"OnBootSec={limit}\n" in text and "ExecStart=systemctl poweroff\n" in text
+    assert len(base64.b64decode(userdata.encoded(userdata.script(CONFIG, limit)))) < userdata.LIMIT * 3 // 4
+
+
+def test_without_a_time_limit_there_is_no_timer() -> None:
+    assert userdata.limit_of({"capacity": {"time_limit": None}, "job": None}) is None
+    assert userdata.LIMIT_NAME not in userdata.script(CONFIG)
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not here")
+    for name, text in userdata.limit_units(4260).items():
+        (tmp_path / name).write_text(text.replace("=systemctl ", "=/bin/true "))
+    names = [str(tmp_path / name) for name in userdata.limit_units(4260)]
+    done = subprocess.run(["systemd-analyze", "verify", *names], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
 def test_too_much_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(userdata, "LIMIT", 1000)
     with pytest.raises(userdata.UserDataError, match="EC2 takes 1000"):
-        userdata.encoded(CONFIG)
+        userdata.encoded(userdata.script(CONFIG))
 
 
 def test_the_program_needs_nothing_but_python(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ BOTH: dict[str, Any] = {"capacity.regions": TWO, "image": {"ssm_parameter": "/x"
         ({"job": {"command": "x", "archive": "/i.tar"}}, "job.image", "it is missing, and job.archive is given"),
         ({"job.build": {}}, "job.build.context", "it is missing, and there is no code to build from"),
         ({"job.env": {"SPOT_RANK": "1"}}, "job.env.SPOT_RANK", "names that start with SPOT_"),
+        ({"job.env": {"A": "1"}, "job.secrets": ["A", "B"]}, "job.secrets[1]", "B is not in job.env"),
         ({"job.matrix": {"SPOT_X": [1]}}, "job.matrix.SPOT_X", "names that start with SPOT_"),
         ({"job.matrix": {"lr": [1]}, "job.env": {"lr": "2"}}, "job.matrix.lr", "it stands in job.env too"),
         (
