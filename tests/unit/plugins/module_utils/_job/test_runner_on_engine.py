@@ -1,4 +1,4 @@
-"""The runner with a real engine: signals, exit codes and containers that were left behind. Needs docker and busybox."""
+"""The runner with a real engine: signals, exit codes and containers that were left behind. With docker and busybox."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from typing import Any
 import pytest
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
+from lab import engine
 
-BUSYBOX = shutil.which("busybox") or ""
-
-
-def engine_answers() -> bool:
-    if not shutil.which("docker"):
-        return False
-    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+pytestmark = pytest.mark.lab
 
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(not BUSYBOX or not engine_answers(), reason="needs a docker engine and busybox"),
-]
+@pytest.fixture(scope="module", autouse=True)
+def busybox() -> str:
+    """What these tests need is installed and started, never skipped: on a new machine they come first."""
+    engine.ensure_engine(say=lambda _line: None)
+    if not shutil.which("busybox"):
+        engine.install_packages(["busybox-static"], say=lambda _line: None)
+    found = shutil.which("busybox")
+    assert found
+    return found
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[str]:
+def image(busybox: str) -> Iterator[str]:
     """An image of nothing but a static busybox, made without a registry."""
     name = f"experiments-spot-test:{uuid.uuid4().hex[:8]}"
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        tar.add(BUSYBOX, "bin/busybox")
+        tar.add(busybox, "bin/busybox")
         for applet in ("sh", "sleep", "echo", "cat", "tail", "dd"):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
