@@ -132,7 +132,7 @@ caller_cidr:
   type: str
   sample: 203.0.113.7/32
 has_secrets:
-  description: Whether the profile may hold secrets, in the environment of its job or as a token.
+  description: Whether the profile may hold secrets (environment of its job, password, token, address of a webhook).
   returned: success
   type: bool
 """
