@@ -44,6 +44,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "experiment": {"type": "str", "default": ""},
     "resolve_caller": {"type": "bool", "default": False},
     "hosts_only": {"type": "bool", "default": False},
+    "local_files": {"type": "bool", "default": True},
     "job": {"type": "dict", "default": {}},
     "job_params": {"type": "raw"},
 }
@@ -82,6 +83,8 @@ class ActionModule(ActionBase):
             Setting("", args["experiment"], region, cwd, os.path.expanduser("~")),
             extra,
             self._renderer(variables),
+            args["local_files"],
+            not args["hosts_only"],
         )
         found, checked = _resolve(request, wrong)
         profile = checked.profile

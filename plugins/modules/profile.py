@@ -48,6 +48,13 @@ options:
       - Whether the profile is for machines that are there already, so that no region must be named.
     type: bool
     default: false
+  local_files:
+    description:
+      - Whether the files that the profile names on this machine must be there, its results be writable here, and the
+        programs be installed that a launch needs.
+      - What only looks, or ends an experiment, needs none of them.
+    type: bool
+    default: true
   job:
     description:
       - Keys of the section C(job) that are taken as if they were typed as C(-e job.KEY). Those that are null are left

@@ -292,3 +292,19 @@ def test_the_reference_is_made_from_the_sources_as_they_are() -> None:
     spec.loader.exec_module(reference)
     assert (ROOT / "docs/reference.md").read_text() == reference.page(), "stale: run `make docs`"
     assert "|  |" not in reference.page(), "something has no short description"
+
+
+def messages(page: Path) -> list[str]:
+    """The first column of each table of a page."""
+    return re.findall(r"(?m)^\| `([^`]+)` \|", page.read_text())
+
+
+@pytest.mark.parametrize("message", messages(ROOT / "docs/troubleshooting.md"))
+def test_a_message_that_is_explained_is_one_that_is_told(message: str) -> None:
+    """By the product, or by Ansible, as the tests see."""
+    folders = [*("plugins", "roles", "playbooks"), "tests/integration/launch"]
+    kinds = (".py", ".yml", ".j2")
+    files = [path for top in folders for path in (ROOT / top).rglob("*.*") if path.suffix in kinds]
+    told = " ".join(" ".join(path.read_text() for path in files).replace('"', " ").split())
+    for part in message.split("…"):
+        assert part.strip(" ;,") in told, part
