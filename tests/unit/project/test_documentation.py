@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.load import load_file
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.override import override
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.resolve import Request, resolve
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema import walk
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate import Setting
 from lab.cli import VERBS as LAB_VERBS
 
@@ -308,3 +309,9 @@ def test_a_message_that_is_explained_is_one_that_is_told(message: str) -> None:
     told = " ".join(" ".join(path.read_text() for path in files).replace('"', " ").split())
     for part in message.split("…"):
         assert part.strip(" ;,") in told, part
+
+
+def test_bounds_of_costs_are_keys_of_a_profile() -> None:
+    bounds = (ROOT / "docs/costs.md").read_text().partition("## Bounds")[2].partition("## ")[0]
+    named = set(re.findall(r"`([a-z]+\.[a-z_]+)(?:: [a-z]+)?`", bounds))
+    assert len(named) > 6 and named <= {path for path, _key in walk()}
