@@ -211,17 +211,22 @@ def portal_gun(machine: Machine, source: Path, over: threading.Event, count: lis
         count[0] += 1
 
 
+def fill(large: Path, small: Path) -> None:
+    """One file of 200 MB, and 10,000 small ones."""
+    (large / "file").write_bytes(os.urandom(200_000_000))
+    for number in range(10_000):
+        folder = small / str(number % 100)
+        folder.mkdir(exist_ok=True)
+        (folder / str(number)).write_bytes(os.urandom(100))
+
+
 def measure(one: User) -> dict[str, Any]:
     """All numbers."""
     name = "channels"
     small, large, live, empty = (one.folder / word for word in ("small", "large", "live", "empty"))
     for folder in (small, large, live, empty):
         folder.mkdir()
-    (large / "file").write_bytes(os.urandom(200_000_000))
-    for number in range(10_000):
-        folder = small / str(number % 100)
-        folder.mkdir(exist_ok=True)
-        (folder / str(number)).write_bytes(os.urandom(100))
+    fill(large, small)
     shutil.copytree(small, live, dirs_exist_ok=True)
     one.play("launch", "-e", "profile=lab", "-e", f"experiment={name}", "-e", BARE)
     machine = Machine(one, name)
@@ -231,6 +236,15 @@ def measure(one: User) -> dict[str, Any]:
         kind: [there.pair(folder, bool(number % 2)) for number in range(PAIRS)]
         for kind, folder, there in (("large", large, machine), ("small", small, memory), ("nothing", empty, memory))
     }
+    raw |= continuous(one, name, machine, live)
+    raw |= by_portal_guns_rule(machine, live)
+    one.play("close", "-e", f"experiment={name}")
+    return raw
+
+
+def continuous(one: User, name: str, machine: Machine, live: Path) -> dict[str, Any]:
+    """A channel that keeps going: what it costs while nothing happens, how soon a save arrives, how soon it is back."""
+    raw: dict[str, Any] = {}
     channel = {"direction": "out", "local_path": f"{live}/", "remote_path": "/home/admin/live/", "recursive": True}
     given = json.dumps({"channels": [channel], "job": None, "volumes": [], "runtime": {"docker": False}})
     running = one.start("sync", "-e", "profile=lab", "-e", f"experiment={name}", "-e", "continuous=true", "-e", given)
@@ -244,16 +258,20 @@ def measure(one: User) -> dict[str, Any]:
     raw["back_after_cut_s"] = returns(machine, live, "live/saved")
     running.process.send_signal(2)
     running.process.wait(60)
+    return raw
+
+
+def by_portal_guns_rule(machine: Machine, live: Path) -> dict[str, Any]:
+    """The same save by rsync again and again."""
     over, count, started = threading.Event(), [0], time.monotonic()
     rule = threading.Thread(target=portal_gun, args=(machine, live, over, count))
     rule.start()
     time.sleep(5)
-    raw["portal_gun_latency_s"] = latencies(machine, live, "gun/saved")
+    taken = latencies(machine, live, "gun/saved")
     over.set()
     rule.join()
-    raw["portal_gun_connections_a_minute"] = 60 * count[0] / (time.monotonic() - started)
-    one.play("close", "-e", f"experiment={name}")
-    return raw
+    connections = 60 * count[0] / (time.monotonic() - started)
+    return {"portal_gun_latency_s": taken, "portal_gun_connections_a_minute": connections}
 
 
 def main() -> int:

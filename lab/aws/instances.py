@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -78,6 +79,22 @@ def tag_list(world: World, resource_id: str) -> list[dict[str, str]]:
     return [{"Key": k, "Value": v} for k, v in world.backend.tags.get(resource_id, {}).items()]
 
 
+# What the lab has one kind of only.
+SAME: dict[str, Any] = {
+    "ProductCodes": [],
+    "UsageOperation": "RunInstances",
+    "PlatformDetails": "Linux/UNIX",
+    "RootDeviceType": "ebs",
+    "Hypervisor": "xen",
+    "EnaSupport": True,
+    "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
+    "HibernationOptions": {"Configured": False},
+    "EnclaveOptions": {"Enabled": False},
+    "MaintenanceOptions": {"AutoRecovery": "default"},
+    "BootMode": "uefi-preferred",
+}
+
+
 def describe(world: World, record: Record) -> dict[str, Any]:
     """One instance in the shape of EC2 API Instance."""
     i = record.instance
@@ -90,11 +107,8 @@ def describe(world: World, record: Record) -> dict[str, Any]:
         "StateTransitionReason": record.transition,
         "KeyName": i.key_name,
         "AmiLaunchIndex": i.ami_launch_index,
-        "ProductCodes": [],
         "LaunchTime": record.launched,
         "UsageOperationUpdateTime": record.launched,
-        "UsageOperation": "RunInstances",
-        "PlatformDetails": "Linux/UNIX",
         "Placement": {
             "AvailabilityZone": i.availability_zone,
             "AvailabilityZoneId": i.nics[0].subnet.availability_zone_id,
@@ -103,13 +117,10 @@ def describe(world: World, record: Record) -> dict[str, Any]:
         },
         "Monitoring": {"State": i.monitoring_state},
         "Architecture": i.architecture,
-        "RootDeviceType": "ebs",
         "RootDeviceName": i.root_device_name,
         "VirtualizationType": i.virtualization_type,
-        "Hypervisor": "xen",
         "ClientToken": record.client_token,
         "EbsOptimized": i.ebs_optimized,
-        "EnaSupport": True,
         "BlockDeviceMappings": _devices(world, record),
         "NetworkInterfaces": [_interface(world, record)] if alive else [],
         "SecurityGroups": _groups(i) if alive else [],
@@ -117,15 +128,10 @@ def describe(world: World, record: Record) -> dict[str, Any]:
         "PrivateDnsName": i.private_dns_name if alive else "",
         "MetadataOptions": _metadata(i.metadata_options, alive),
         "CpuOptions": _cpu(i.instance_type),
-        "CapacityReservationSpecification": {"CapacityReservationPreference": "open"},
-        "HibernationOptions": {"Configured": False},
-        "EnclaveOptions": {"Enabled": False},
-        "MaintenanceOptions": {"AutoRecovery": "default"},
-        "BootMode": "uefi-preferred",
         "Tags": tag_list(world, i.id),
         "__reservation__": record.reservation_id,
     }
-    return shape | _optional(record, alive)
+    return copy.deepcopy(SAME) | shape | _optional(record, alive)
 
 
 def _optional(record: Record, alive: bool) -> dict[str, Any]:

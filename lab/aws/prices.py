@@ -112,60 +112,63 @@ def history(type_name: str, zone: str, start: datetime, end: datetime) -> Iterat
 
 def product(type_name: str, region: str) -> str:
     """One entry of `PriceList` in the answer of pricing GetProducts: a JSON string, as AWS sends it."""
-    data = INSTANCE_TYPES[type_name]
     sku = hashlib.sha256(type_name.encode()).hexdigest()[:16].upper()
-    term = f"{sku}.JRTCKXETXF"
-    dimension = f"{term}.6YS6EN2CT7"
-    price = f"{on_demand(type_name):.10f}"
-    entry: dict[str, Any] = {
-        "product": {
-            "productFamily": "Compute Instance",
-            "attributes": {
-                "instanceType": type_name,
-                "vcpu": str(vcpus(type_name)),
-                "memory": f"{data['MemoryInfo']['SizeInMiB'] / 1024:g} GiB",
-                "regionCode": region,
-                "location": "US East (N. Virginia)" if region == "us-east-1" else region,
-                "locationType": "AWS Region",
-                "operatingSystem": "Linux",
-                "tenancy": "Shared",
-                "preInstalledSw": "NA",
-                "capacitystatus": "Used",
-                "licenseModel": "No License required",
-                "marketoption": "OnDemand",
-                "operation": "RunInstances",
-                "servicecode": "AmazonEC2",
-                "servicename": "Amazon Elastic Compute Cloud",
-                "currentGeneration": "Yes" if data.get("CurrentGeneration") else "No",
-            },
-            "sku": sku,
-        },
+    attributes = _attributes(type_name, region)
+    entry = {
+        "product": {"productFamily": "Compute Instance", "attributes": attributes, "sku": sku},
         "serviceCode": "AmazonEC2",
-        "terms": {
-            "OnDemand": {
-                term: {
-                    "priceDimensions": {
-                        dimension: {
-                            "unit": "Hrs",
-                            "endRange": "Inf",
-                            "description": f"${price} per On Demand Linux {type_name} Instance Hour",
-                            "appliesTo": [],
-                            "rateCode": dimension,
-                            "beginRange": "0",
-                            "pricePerUnit": {"USD": price},
-                        }
-                    },
-                    "sku": sku,
-                    "effectiveDate": "2026-11-01T00:00:00Z",
-                    "offerTermCode": "JRTCKXETXF",
-                    "termAttributes": {},
-                }
-            }
-        },
+        "terms": {"OnDemand": _term(type_name, sku)},
         "version": "20261101000000",
         "publicationDate": "2026-11-01T00:00:00Z",
     }
     return json.dumps(entry)
+
+
+def _attributes(type_name: str, region: str) -> dict[str, str]:
+    data = INSTANCE_TYPES[type_name]
+    return {
+        "instanceType": type_name,
+        "vcpu": str(vcpus(type_name)),
+        "memory": f"{data['MemoryInfo']['SizeInMiB'] / 1024:g} GiB",
+        "regionCode": region,
+        "location": "US East (N. Virginia)" if region == "us-east-1" else region,
+        "locationType": "AWS Region",
+        "operatingSystem": "Linux",
+        "tenancy": "Shared",
+        "preInstalledSw": "NA",
+        "capacitystatus": "Used",
+        "licenseModel": "No License required",
+        "marketoption": "OnDemand",
+        "operation": "RunInstances",
+        "servicecode": "AmazonEC2",
+        "servicename": "Amazon Elastic Compute Cloud",
+        "currentGeneration": "Yes" if data.get("CurrentGeneration") else "No",
+    }
+
+
+def _term(type_name: str, sku: str) -> dict[str, Any]:
+    """The hour's price, two levels deep under codes that AWS gives to every offer and every rate."""
+    term = f"{sku}.JRTCKXETXF"
+    rate = f"{term}.6YS6EN2CT7"
+    price = f"{on_demand(type_name):.10f}"
+    dimension = {
+        "unit": "Hrs",
+        "endRange": "Inf",
+        "description": f"${price} per On Demand Linux {type_name} Instance Hour",
+        "appliesTo": [],
+        "rateCode": rate,
+        "beginRange": "0",
+        "pricePerUnit": {"USD": price},
+    }
+    return {
+        term: {
+            "priceDimensions": {rate: dimension},
+            "sku": sku,
+            "effectiveDate": "2026-11-01T00:00:00Z",
+            "offerTermCode": "JRTCKXETXF",
+            "termAttributes": {},
+        }
+    }
 
 
 def _values(condition: dict[str, str]) -> list[str]:

@@ -33,6 +33,7 @@ from ..plugin_utils._profile.caller import TIMEOUT, URL, caller_cidr
 from ..plugin_utils._profile.params import typed_command, with_job
 from ..plugin_utils._profile.problem import Problem, ProfileError
 from ..plugin_utils._profile.resolve import Request, resolve, search_dirs
+from ..plugin_utils._profile.schema import SCHEMA, Key
 from ..plugin_utils._profile.validate import Setting
 
 BUILTIN = Path(__file__).resolve().parents[2] / "profiles"
@@ -43,6 +44,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "experiment": {"type": "str", "default": ""},
     "resolve_caller": {"type": "bool", "default": False},
     "hosts_only": {"type": "bool", "default": False},
+    "local_files": {"type": "bool", "default": True},
     "job": {"type": "dict", "default": {}},
     "job_params": {"type": "raw"},
 }
@@ -81,6 +83,8 @@ class ActionModule(ActionBase):
             Setting("", args["experiment"], region, cwd, os.path.expanduser("~")),
             extra,
             self._renderer(variables),
+            args["local_files"],
+            not args["hosts_only"],
         )
         found, checked = _resolve(request, wrong)
         profile = checked.profile
@@ -138,10 +142,14 @@ def option(profile: Mapping[str, Any], given: str, dirs: Sequence[str]) -> str:
     return f"{name} -e {where}" if folder else name
 
 
-def has_secrets(profile: Mapping[str, Any]) -> bool:
-    """Whether a profile may hold secrets: in the environment of its job, a password, a token or a webhook."""
-    job, code, notify = profile["job"] or {}, profile["code"] or {}, profile["notify"]
-    return bool(job.get("env") or job.get("registry_password") or code.get("token") or notify["webhook"])
+def has_secrets(profile: Mapping[str, Any], keys: Mapping[str, Key] = SCHEMA) -> bool:
+    """Whether a profile may hold secrets: a value under a key that the schema calls one."""
+    for name, key in keys.items():
+        value: Any = profile.get(name)
+        parts = value if key.kind == "items" else [value]
+        if value and (key.secret or any(has_secrets(part, key.keys) for part in parts if key.keys)):
+            return True
+    return False
 
 
 def tags(profile: Mapping[str, Any]) -> dict[str, str]:

@@ -28,7 +28,7 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._profile.imports 
     recognise,
 )
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.load import MAX_BYTES, load_file
-from ansible_collections.experiments.spot.plugins.plugin_utils._profile.problem import ProfileError, dotted, show
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.problem import ProfileError, dotted, plain, show
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema import (
     EXPERIMENT_FORM,
     EXPERIMENT_PATTERN,
@@ -205,4 +205,4 @@ def _told(found: Import, shown: str, check: bool) -> dict[str, Any]:
     left: dict[str, str] = {}
     for source, why in found.left:
         left[source] = f"{left[source]}; {why}" if source in left else why
-    return {"msg": [draft.plain(line) for line in lines], "carried": carried, "left": left, "remarks": found.remarks}
+    return {"msg": [plain(line) for line in lines], "carried": carried, "left": left, "remarks": found.remarks}

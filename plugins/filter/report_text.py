@@ -20,7 +20,9 @@ options:
     elements: dict
     required: true
   width:
-    description: The longest line, in characters, where no single word is longer.
+    description:
+      - The longest line, in characters, where no single word is longer and there is no terminal that has another one.
+      - That of a terminal is the environment variable E(COLUMNS), else what the terminal says.
     type: int
     default: 120
 """
@@ -37,16 +39,18 @@ _value:
   type: str
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.experiments.spot.plugins.plugin_utils import _terminal
 from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, words
 
 
 def report_text(reports: Sequence[Mapping[str, Any]], width: int = 120) -> str:
     """See the documentation of the filter."""
     with exits.wants("report_text", "what the filter report returned"):
-        return words.text(reports, int(width))
+        return words.text(reports, _terminal.width(os.environ, int(width)))
 
 
 class FilterModule:

@@ -13,7 +13,9 @@ author:
   - experiments.spot authors (@experiments-spot)
 description:
   - Turns a list of dictionaries into a table for a terminal, with a head line and two blanks between the columns.
-  - Numbers stand at the right, nothing is shown as C(-), text that does not fit is shortened.
+  - Numbers stand at the right, nothing is shown as C(-).
+  - Where the terminal is too narrow, the last column goes on in the next line, or each row becomes a block of lines.
+    Nothing is shortened.
 positional: columns, width
 options:
   _input:
@@ -30,7 +32,9 @@ options:
     elements: raw
     required: true
   width:
-    description: Length of the longest line, in characters.
+    description:
+      - Length of the longest line, in characters, where there is no terminal that has another one.
+      - That of a terminal is the environment variable E(COLUMNS), else what the terminal says.
     type: int
     default: 120
 """
@@ -47,12 +51,13 @@ _value:
   type: str
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _text
+from ansible_collections.experiments.spot.plugins.plugin_utils import _terminal, _text
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Any], width: int = 120) -> str:
@@ -61,7 +66,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Any], width: int 
     if wrong is not None:
         raise AnsibleFilterError(f"table: wants a list of dictionaries, not {type(wrong).__name__}")
     try:
-        return _text.table(rows, columns, int(width))
+        return _text.fitting(rows, columns, _terminal.width(os.environ, int(width)))
     except (_text.ColumnError, TypeError, ValueError) as error:
         raise AnsibleFilterError(str(error)) from None
 

@@ -14,7 +14,7 @@ author:
 description:
   - Turns a list of dictionaries into a table whose last column goes on in the next line. Where the terminal is too
     narrow for that, each row becomes a block of lines.
-  - Nothing is shortened, as P(experiments.spot.table#filter) would do.
+  - Nothing is shortened. P(experiments.spot.table#filter) does the same and has numbers at the right.
 positional: columns, width
 options:
   _input:
@@ -30,7 +30,7 @@ options:
   width:
     description:
       - Length of the longest line, in characters.
-      - V(0) is that of the environment variable E(COLUMNS), else of the terminal where that is wider than 79, else 120.
+      - V(0) is that of the environment variable E(COLUMNS), else of the terminal, else 120.
     type: int
     default: 0
 """
@@ -52,26 +52,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible.utils.display import Display
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _text
-
-# What Ansible takes for the width where there is no terminal, or a narrower one.
-NO_TERMINAL = 79
-USUAL = 120
-
-
-def terminal_width(environ: Mapping[str, str], known: int) -> int:
-    """Characters in a line: as the environment says, else as Ansible knows.
-
-    Args:
-        environ: the environment.
-        known: width of the terminal as Ansible's display has it.
-    """
-    given = environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given):
-        return int(given)
-    return known if known > NO_TERMINAL else USUAL
+from ansible_collections.experiments.spot.plugins.plugin_utils import _terminal, _text
 
 
 def wrapped_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Any], width: int = 0) -> str:
@@ -79,7 +61,7 @@ def wrapped_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[Any], wid
     if isinstance(rows, (str, bytes, Mapping)) or any(not isinstance(row, Mapping) for row in rows):
         raise AnsibleFilterError("wrapped_table: wants a list of dictionaries")
     try:
-        return _text.wrapped(rows, columns, int(width) or terminal_width(os.environ, Display().columns))
+        return _text.wrapped(rows, columns, int(width) or _terminal.width(os.environ))
     except (_text.ColumnError, TypeError, ValueError) as error:
         raise AnsibleFilterError(str(error)) from None
 

@@ -124,10 +124,8 @@ CREDENTIAL_CODES = frozenset(
         "UnrecognizedClientException",
     }
 )
-EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"})
-CLOCK_CODES = frozenset(
-    {"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
-)
+EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+CLOCK_CODES = frozenset({"InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"})
 THROTTLING_CODES = frozenset(
     {
         "EC2ThrottledException",
@@ -498,7 +496,9 @@ def _explain_answer(error: BaseException, code: str) -> str:
     if plain in PERMISSION_CODES:
         return f"{no_permission(message, denied_action(error))}{suffix}"
     if plain in EXPIRED_CODES:
-        return f"the AWS credentials have expired ({code}); {_LOGIN_AGAIN}"
+        # Source: EC2 API, error code RequestExpired: credentials that have expired, or, more rarely, a wrong clock.
+        clock = "; if they are new, set the clock of this machine (NTP)" if plain == "RequestExpired" else ""
+        return f"the AWS credentials have expired ({code}); {_LOGIN_AGAIN}{clock}"
     if plain in CLOCK_CODES:
         return f"AWS refused the signature ({code}: {message}); {_CLOCK}"
     if plain in CREDENTIAL_CODES:

@@ -129,9 +129,8 @@ from typing import Any, Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.experiments.spot.plugins.module_utils._commands import Run, commands
 from ansible_collections.experiments.spot.plugins.module_utils._os_release import parse_os_release
-
-Run = Callable[[list[str]], tuple[int, str, str]]
 
 # Where the role docker keeps the logins of registries.
 REGISTRIES = "/etc/experiments-spot/docker"
@@ -228,12 +227,7 @@ def main() -> None:
     """Entry point."""
     module = AnsibleModule(argument_spec={"user": {"type": "str"}}, supports_check_mode=True)
 
-    def run(argv: list[str]) -> tuple[int, str, str]:
-        if module.get_bin_path(argv[0]) is None:
-            return 127, "", f"no {argv[0]}"
-        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
-        return rc, out, err
-
+    run = commands(module, optional=True)
     module.exit_json(
         changed=False, **gather(module.params["user"], run, lambda name: module.get_bin_path(name) is not None)
     )

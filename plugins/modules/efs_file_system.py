@@ -239,6 +239,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._experiment.api i
     gather,
 )
 from ansible_collections.experiments.spot.plugins.module_utils._experiment.connection import Clients
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.transformations import tags_of
 from ansible_collections.experiments.spot.plugins.module_utils._fleet.progress import File
 
 RETRIES = 5
@@ -398,7 +399,7 @@ class FileSystem:
                 self.wait_for("FileSystemGone", identity)
             deleted.append(identity)
         for group in facts.named_groups:
-            if plans.tags_of(group).get(plans.MARK):
+            if tags_of(group).get(plans.MARK):
                 self.delete_group(group["GroupId"])
                 deleted.append(group["GroupId"])
         return deleted
@@ -447,7 +448,7 @@ def remove(file_system: FileSystem, facts: Facts, before: list[str], check_mode:
     predicted = [one["FileSystemId"] for one in (facts.file_system,) if one]
     predicted += [one["MountTargetId"] for one in facts.mount_targets]
     predicted += [one["AccessPointId"] for one in facts.access_points]
-    predicted += [one["GroupId"] for one in facts.named_groups if plans.tags_of(one).get(plans.MARK)]
+    predicted += [one["GroupId"] for one in facts.named_groups if tags_of(one).get(plans.MARK)]
     deleted = predicted if check_mode else file_system.absent(facts)
     gone = replace(facts, file_system=None, mount_targets=[], access_points=[])
     return {

@@ -311,6 +311,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.experiments.spot.plugins.module_utils._commands import commands
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote, runner
 from ansible_collections.experiments.spot.plugins.module_utils._job.runner import (
     RESULTS_CONFIG,
@@ -437,7 +438,7 @@ def start(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
     if params["rerun"] and "matrix" in document:
         document["rerun"] = {"id": runner.now(), "failed_only": params["failed_only"]}
     files = wanted_files(params, document)
-    written = sorted(path for path, (text, mode) in files.items() if is_different(path, text, mode))
+    written = sorted(path for path, (text, mode) in files.items() if remote.file_differs(path, text, mode))
     if not module.check_mode:
         if decision.action == "restart":
             remote.systemctl(run, "stop", UNIT)
@@ -449,11 +450,6 @@ def start(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
         remote.systemctl(run, "start", UNIT)
     before = {"job": current.document, "running": is_active(current.unit)}
     return result(decision, written, before, {"job": document, "running": True}) | known
-
-
-def is_different(path: str, text: str, mode: int) -> bool:
-    """Whether a file is missing or not as wanted."""
-    return not os.path.exists(path) or remote.file_differs(path, text, mode)
 
 
 def prepare(module: AnsibleModule, run: remote.Run) -> dict[str, Any]:
@@ -548,10 +544,7 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def run(argv: list[str]) -> tuple[int, str, str]:
-        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
-        return rc, out, err
-
+    run = commands(module)
     try:
         act = {"prepared": prepare, "started": start}.get(module.params["state"], stop)
         module.exit_json(**act(module, run))

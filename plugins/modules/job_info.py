@@ -162,6 +162,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.experiments.spot.plugins.module_utils._commands import commands
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import UNIT
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import Current, summary
@@ -214,12 +215,7 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def run(argv: list[str]) -> tuple[int, str, str]:
-        if module.get_bin_path(argv[0]) is None:
-            return 127, "", f"no {argv[0]}"
-        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
-        return rc, out, err
-
+    run = commands(module, optional=True)
     try:
         module.exit_json(changed=False, **gather(module.params, run))
     except OSError as error:

@@ -169,6 +169,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.experiments.spot.plugins.module_utils._commands import commands
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import is_active, parse_show
 from ansible_collections.experiments.spot.plugins.module_utils._notice import (
@@ -212,11 +213,6 @@ def wanted_files(params: dict[str, Any]) -> dict[str, tuple[str, int]]:
     return files
 
 
-def is_different(path: str, text: str, mode: int) -> bool:
-    """Whether a file is missing or not as wanted."""
-    return not os.path.exists(path) or remote.file_differs(path, text, mode)
-
-
 def show_unit(run: remote.Run) -> dict[str, str]:
     """Properties of the unit, {} where systemd does not answer."""
     rc, out, _err = run(["systemctl", "show", UNIT, "--property", PROPERTIES])
@@ -245,7 +241,7 @@ def start(params: dict[str, Any], check_mode: bool, run: remote.Run) -> dict[str
     if errors:
         raise remote.RemoteError("; ".join(errors))
     files = wanted_files(params)
-    written = sorted(path for path, (text, mode) in files.items() if is_different(path, text, mode))
+    written = sorted(path for path, (text, mode) in files.items() if remote.file_differs(path, text, mode))
     unit, before = show_unit(run), installed()
     action = decide(unit, written)
     if action != "none" and not check_mode:
@@ -296,48 +292,45 @@ def result(
     }
 
 
+ARGUMENTS: dict[str, Any] = {
+    "period": {"type": "float", "default": 5},
+    "rebalance": {"type": "str", "choices": ["ignore", "act"], "default": "ignore"},
+    "expires": {"type": "str"},
+    "webhook": {"type": "str", "no_log": True},
+    "end_after": {
+        "type": "dict",
+        "options": {"succeeded": {"type": "float"}, "failed": {"type": "float"}},
+    },
+    "volumes": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "volume_id": {"type": "str", "required": True},
+            "mount_point": {"type": "path", "required": True},
+        },
+    },
+    "job_unit": {"type": "str", "default": "experiments-spot-job.service"},
+    "grace": {"type": "int", "default": 60},
+    "reserve": {"type": "int", "default": 20},
+    "ledger": {"type": "path"},
+    "detach": {"type": "bool", "default": True},
+    "experiment": {"type": "str"},
+    "generation": {"type": "int"},
+    "rank": {"type": "int"},
+    "instance_id": {"type": "str"},
+    "region": {"type": "str"},
+    "imds_endpoint": {"type": "str"},
+    "ec2_endpoint": {"type": "str"},
+    "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
+}
+
+
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "period": {"type": "float", "default": 5},
-            "rebalance": {"type": "str", "choices": ["ignore", "act"], "default": "ignore"},
-            "expires": {"type": "str"},
-            "webhook": {"type": "str", "no_log": True},
-            "end_after": {
-                "type": "dict",
-                "options": {"succeeded": {"type": "float"}, "failed": {"type": "float"}},
-            },
-            "volumes": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "volume_id": {"type": "str", "required": True},
-                    "mount_point": {"type": "path", "required": True},
-                },
-            },
-            "job_unit": {"type": "str", "default": "experiments-spot-job.service"},
-            "grace": {"type": "int", "default": 60},
-            "reserve": {"type": "int", "default": 20},
-            "ledger": {"type": "path"},
-            "detach": {"type": "bool", "default": True},
-            "experiment": {"type": "str"},
-            "generation": {"type": "int"},
-            "rank": {"type": "int"},
-            "instance_id": {"type": "str"},
-            "region": {"type": "str"},
-            "imds_endpoint": {"type": "str"},
-            "ec2_endpoint": {"type": "str"},
-            "state": {"type": "str", "choices": ["started", "absent"], "default": "started"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
 
-    def run(argv: list[str]) -> tuple[int, str, str]:
-        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
-        return rc, out, err
-
+    run = commands(module)
     params = module.params
     try:
         if params["state"] == "started":

@@ -48,6 +48,13 @@ options:
       - Whether the profile is for machines that are there already, so that no region must be named.
     type: bool
     default: false
+  local_files:
+    description:
+      - Whether the files that the profile names on this machine must be there, its results be writable here, and the
+        programs be installed that a launch needs.
+      - What only looks, or ends an experiment, needs none of them.
+    type: bool
+    default: true
   job:
     description:
       - Keys of the section C(job) that are taken as if they were typed as C(-e job.KEY). Those that are null are left
@@ -132,7 +139,7 @@ caller_cidr:
   type: str
   sample: 203.0.113.7/32
 has_secrets:
-  description: Whether the profile may hold secrets, in the environment of its job or as a token.
+  description: Whether the profile may hold secrets (environment of its job, password, token, address of a webhook).
   returned: success
   type: bool
 """

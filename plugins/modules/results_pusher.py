@@ -151,6 +151,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.experiments.spot.plugins.module_utils._commands import commands
 from ansible_collections.experiments.spot.plugins.module_utils._job import remote
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import is_active, parse_show
 from ansible_collections.experiments.spot.plugins.module_utils._results import fetch, files, plan, pusher, spec, store
@@ -202,11 +203,6 @@ def ids_of(params: dict[str, Any]) -> dict[str, int]:
     return {"uid": uid, "gid": gid}
 
 
-def is_different(path: str, text: str, mode: int) -> bool:
-    """Whether a file is missing or not as wanted."""
-    return not os.path.exists(path) or remote.file_differs(path, text, mode)
-
-
 def show_timer(run: remote.Run) -> dict[str, str]:
     """Properties of the timer, {} where systemd does not answer."""
     rc, out, _err = run(["systemctl", "show", spec.TIMER, "--property", "LoadState,ActiveState,UnitFileState"])
@@ -225,7 +221,7 @@ def start(params: dict[str, Any], check_mode: bool, run: remote.Run) -> dict[str
     python = find_python(run)
     wanted = wanted_files(params, python)
     before = pusher.read_json(spec.CONFIG_PATH)
-    written = sorted(path for path, (text, mode) in wanted.items() if is_different(path, text, mode))
+    written = sorted(path for path, (text, mode) in wanted.items() if remote.file_differs(path, text, mode))
     gone = [spec.TIMER_PATH] if not params["interval"] and os.path.exists(spec.TIMER_PATH) else []
     idle = bool(params["interval"]) and not is_active(show_timer(run))
     restored: dict[str, Any] = {}
@@ -318,10 +314,7 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def run(argv: list[str]) -> tuple[int, str, str]:
-        rc, out, err = module.run_command(argv, environ_update={"LC_ALL": "C"})
-        return rc, out, err
-
+    run = commands(module)
     params = module.params
     try:
         if params["state"] == "started":

@@ -421,11 +421,7 @@ def argument_spec() -> dict[str, Any]:
             "default": "lowest-price",
         },
         "instance_pools_to_use_count": {"type": "int"},
-        "interruption_behavior": {
-            "type": "str",
-            "choices": ["terminate", "stop", "hibernate"],
-            "default": "terminate",
-        },
+        "interruption_behavior": {"type": "str", "choices": ["terminate", "stop", "hibernate"], "default": "terminate"},
         "excess_capacity_termination_policy": {"type": "str", "choices": list(fleet_request.POLICIES)},
         "capacity_rebalance": {"type": "dict", "options": _rebalance_spec()},
         "replace_unhealthy_instances": {"type": "bool", "default": False},

@@ -14,6 +14,7 @@ from concurrent.futures import wait as wait_futures
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ansible_collections.experiments.spot.plugins.module_utils._experiment.transformations import tags_of
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
 from ansible_collections.experiments.spot.plugins.plugin_utils._hostkeys import (
     HostKey,
@@ -80,11 +81,6 @@ class Ports(Protocol):
 
     def key_problem(self, view: Raw) -> str | None:
         """Says, after a refused login, why the key cannot fit; None when that cannot be told."""
-
-
-def tags_of(raw: Raw) -> dict[str, str]:
-    """Tags as a dictionary."""
-    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags", [])}
 
 
 def view_of(raw: Raw, address: str) -> dict[str, Any]:

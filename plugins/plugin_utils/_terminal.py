@@ -14,16 +14,16 @@ NO_TERMINAL = 120
 NARROWEST = 20
 
 
-def width(environ: Mapping[str, str]) -> int:
-    """Characters in a line: ``COLUMNS`` if set, else those of the terminal, else ``NO_TERMINAL``.
+def width(environ: Mapping[str, str], otherwise: int = NO_TERMINAL) -> int:
+    """Characters in a line: ``COLUMNS`` if set, else those of the terminal, else as many as fit into ``otherwise``.
 
     A worker of Ansible has no terminal of its own since ansible-core 2.19; that of its parent is found where there is
     a /proc. Source: POSIX, environment variable COLUMNS; proc(5).
     """
     said = environ.get("COLUMNS", "")
-    if said.isdigit() and int(said):
+    if said.isdecimal() and int(said):
         return max(NARROWEST, int(said))
-    return max(NARROWEST, _of_terminal() or NO_TERMINAL)
+    return max(NARROWEST, _of_terminal() or otherwise)
 
 
 def _of_terminal() -> int:

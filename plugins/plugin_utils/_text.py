@@ -15,6 +15,7 @@ NOTHING = "-"
 GAP = "  "
 SHORTEST = 8
 NARROWEST = 20
+UNLIMITED = 10_000
 KEEP_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
@@ -115,6 +116,21 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[Any], width: int 
     widths = [max(len(line[i]) for line in [titles, *cells]) for i in range(len(described))]
     widths = fitted(widths, [not flag for flag in right], width)
     return "\n".join(_line(line, widths, right) for line in [titles, *cells])
+
+
+def fitting(rows: Iterable[Mapping[str, Any]], columns: Sequence[Any], width: int) -> str:
+    """Rows as `table` has them where they fit as they are, else as `wrapped` has them: nothing is shortened.
+
+    Args:
+        rows: dictionaries; a missing key is an empty cell.
+        columns: see `column_of`.
+        width: the longest line, where no single word is longer.
+    Raises:
+        ColumnError: a column is not described as it must be.
+    """
+    data = list(rows)
+    text = table(data, columns, UNLIMITED)
+    return text if max(map(len, text.splitlines())) <= width else wrapped(data, columns, width)
 
 
 def wrapped(rows: Iterable[Mapping[str, Any]], columns: Sequence[Any], width: int = 120) -> str:

@@ -11,6 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._experiment.transformations import tags_of
+
 Resource = dict[str, Any]
 
 # Source: EC2 user guide, "Device names for volumes": those recommended for data volumes, then others that may be used.
@@ -45,11 +47,6 @@ class Step:
     found: Resource | None
     device: str
     attach: bool
-
-
-def tags_of(volume: Resource) -> dict[str, str]:
-    """Tags as a dict."""
-    return {tag["Key"]: tag["Value"] for tag in volume.get("Tags", [])}
 
 
 def key_of(wanted: Resource) -> str:

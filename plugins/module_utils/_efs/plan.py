@@ -115,11 +115,6 @@ def with_clients(wanted: Wanted, instances: list[Resource]) -> Wanted:
     )
 
 
-def tags_of(raw: Resource) -> dict[str, str]:
-    """Tags as a dict."""
-    return {tag["Key"]: tag["Value"] for tag in raw.get("Tags") or []}
-
-
 def vpc_of(facts: Facts) -> str:
     """The VPC of the clients, else that of the mount targets, '' where neither is known."""
     vpcs = [one["VpcId"] for one in (*facts.subnets, *facts.mount_targets) if one.get("VpcId")]

@@ -108,7 +108,7 @@ def facts(clients: Clients, profile: Profile, experiment: str, kept: Kept = NOTH
         found.zones = _all({"zones": lambda: api.zone_names(clients("ec2"))})["zones"]
     found.instance_endpoint = userdata.instance_endpoint(os.environ)
     if problems.not_offered(profile["capacity"]["instance_types"], found.offered):
-        found.region_types = _region_types(clients)
+        found.region_types = region_types(clients)
     return found
 
 
@@ -275,7 +275,8 @@ def _key_file(profile: Profile, experiment: str) -> Any:
     return keys.read(path) if path else None
 
 
-def _region_types(clients: Clients) -> list[str]:
+def region_types(clients: Clients) -> list[str]:
+    """Instance types of the region; none where that cannot be read."""
     try:
         return sorted({name for name, _zone in api.offerings(clients("ec2"))})
     except api.ApiError:  # Only a suggestion depends on it.

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, Callable, TypeVar
 
+from ansible_collections.experiments.spot.plugins.module_utils._commands import Run
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
 from ansible_collections.experiments.spot.plugins.module_utils._job.runner import NOTICE_PATH
 from ansible_collections.experiments.spot.plugins.module_utils._job.spec import JOB_ENV, JOB_JSON, UNIT
@@ -22,7 +23,6 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.state import
 from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
 T = TypeVar("T")
-Run = Callable[[list[str]], tuple[int, str, str]]
 
 
 ANSWER = 10.0  # seconds within which a file system that is alive gives the ledger
@@ -64,7 +64,7 @@ def write_file(path: str, text: str, mode: int) -> None:
 
 
 def file_differs(path: str, text: str, mode: int) -> bool:
-    """Whether a file has another content or other permissions."""
+    """Whether a file is missing, or has another content or other permissions."""
     return read_text(path) != text or os.stat(path).st_mode & 0o7777 != mode
 
 

@@ -3,7 +3,8 @@
 """The runner: a container, or commands on the instance itself, with a ledger that says what happened.
 
 It lies on the instance as /usr/local/lib/experiments-spot/job.py and is the main process of the unit
-experiments-spot-job.service, so it needs nothing but Python 3.9 and the docker command.
+experiments-spot-job.service, so it needs nothing but Python 3.9 and the docker command. It is one file, long as it is:
+it is replaced in one rename beside a job that may be starting, and two files of different versions would never fit.
 `job.py /etc/experiments-spot/job.json` pulls the image, runs the container, passes SIGTERM on as `docker stop`,
 or runs commands as a user of the instance and passes SIGTERM on to them; with a
 matrix it does so for each of its combinations, with retries again after a failure; it

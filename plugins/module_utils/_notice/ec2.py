@@ -163,14 +163,15 @@ def detach_volume(caller: Caller, volume_id: str, instance_id: str, now: float) 
     status, answer = post(caller.url, body, signed_headers(caller, body, now))
     if status == 200:
         return
-    code = _tag("Code", answer) or f"status {status}"
-    text = _tag("Message", answer).partition(" Encoded authorization failure message")[0]
+    code = text_of("Code", answer) or f"status {status}"
+    text = text_of("Message", answer).partition(" Encoded authorization failure message")[0]
     if code == "IncorrectState" and "available" in text:
         return
     raise ApiError(code, text)
 
 
-def _tag(name: str, xml: str) -> str:
+def text_of(name: str, xml: str) -> str:
+    """What stands in the first element of this name, '' where there is none or it has others inside."""
     found = re.search(f"<{name}>([^<]*)</{name}>", xml)
     return found.group(1) if found else ""
 

@@ -32,8 +32,8 @@ def call(caller: ec2.Caller, form: dict[str, str], now: float) -> str:
     body = urllib.parse.urlencode({"Version": ec2.VERSION, **form})
     status, answer = ec2.post(caller.url, body, ec2.signed_headers(caller, body, now))
     if status != 200:
-        code = _tag("Code", answer) or f"status {status}"
-        raise ec2.ApiError(code, f"{form['Action']}: {_tag('Message', answer)}".partition(" Encoded auth")[0])
+        code = ec2.text_of("Code", answer) or f"status {status}"
+        raise ec2.ApiError(code, f"{form['Action']}: {ec2.text_of('Message', answer)}".partition(" Encoded auth")[0])
     return answer
 
 
@@ -45,7 +45,7 @@ def fleet_of(caller: ec2.Caller, instance_id: str, now: float) -> str:
     """
     filters = {"Filter.1.Name": "resource-id", "Filter.1.Value.1": instance_id}
     more = {"Filter.2.Name": "key", "Filter.2.Value.1": FLEET_TAG}
-    return _tag("value", call(caller, {"Action": "DescribeTags", **filters, **more}, now))
+    return ec2.text_of("value", call(caller, {"Action": "DescribeTags", **filters, **more}, now))
 
 
 def delete(imds: Imds, endpoint: str, instance_id: str, now: Callable[[], float] = time.time) -> str:
@@ -70,8 +70,3 @@ def delete(imds: Imds, endpoint: str, instance_id: str, now: Callable[[], float]
     if failed and failed.group(1) not in ("fleetIdDoesNotExist", "fleetNotInDeletableState"):
         raise FleetError(f"{fleet_id} is not deleted: {failed.group(1)}")
     return fleet_id
-
-
-def _tag(name: str, xml: str) -> str:
-    found = re.search(f"<{name}>([^<]*)</{name}>", xml)
-    return found.group(1) if found else ""

@@ -18,7 +18,7 @@ from .._experiment import api as plan_api
 from .._experiment import successors
 from .._experiment.connection import Clients
 from .._experiment.problems import not_offered
-from .._experiment.reads import ReadError, failures
+from .._experiment.reads import ReadError, failures, region_types
 from .._experiment.transformations import on_demand_prices
 from . import api, cache, prices, scores
 
@@ -153,21 +153,14 @@ def _about_unpriced(asked: Source, names: list[str], zones: list[str]) -> tuple[
     except plan_api.ApiError as error:
         return [], [f"No Spot price for {', '.join(names)}; why is not known ({error.action}: {error.reason})"]
     absent = not_offered(names, offered)
-    region_types = _region_types(asked.clients) if absent else []
+    known = region_types(asked.clients) if absent else []
     wrong = [
-        f"instance_types: {name} is not offered in {asked.region}; {successors.suggestion(name, region_types)}"
+        f"instance_types: {name} is not offered in {asked.region}; {successors.suggestion(name, known)}"
         for name in absent
     ]
     places = {name: [zone for kind, zone in offered if kind == name] for name in names}
     notes = [prices.why_unpriced(name, zones, places[name], asked.region) for name in names if places[name]]
     return wrong, notes
-
-
-def _region_types(clients: Clients) -> list[str]:
-    try:
-        return sorted({name for name, _zone in plan_api.offerings(clients("ec2"))})
-    except plan_api.ApiError:  # Only a suggestion depends on it.
-        return []
 
 
 def placement_scores(asked: Source, params: Mapping[str, Any]) -> dict[str, Any]:

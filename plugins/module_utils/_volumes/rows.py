@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._experiment import cost, transformations
+from .._experiment.transformations import tags_of
 
 Resource = dict[str, Any]
 
@@ -27,11 +28,6 @@ GONE = ("deleting", "deleted", "error")
 
 class VolumeError(Exception):
     """What was asked for cannot be done; the text is for the user."""
-
-
-def tags_of(resource: Resource) -> dict[str, str]:
-    """Tags as a dict."""
-    return transformations.tags_of(resource)
 
 
 def name_of(resource: Resource) -> str:

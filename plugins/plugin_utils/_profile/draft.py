@@ -16,7 +16,7 @@ from .document import Document, Origin
 from .imports import Import
 from .kinds import allowed
 from .load import load_text
-from .problem import Problem, dotted
+from .problem import Problem, dotted, plain
 from .schema import SCHEMA, Key
 from .validate import Setting, examine
 
@@ -190,11 +190,6 @@ def loads(written: str, found: Import, setting: Setting) -> list[Problem]:
     """All that is wrong with a written profile; [] when it means what it should."""
     document, problems = load_text(written, found.name)
     return [*problems, *examine(document, setting).problems]
-
-
-def plain(said: str) -> str:
-    """A text without anything that would end a comment or that a terminal might obey."""
-    return "".join(sign if sign.isprintable() else "?" for sign in said)
 
 
 def _comment(said: str, lead: str = "# ") -> list[str]:

@@ -1,11 +1,12 @@
 # Copyright: (c) 2026, the experiments.spot authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a profile says about this machine: do the files exist, and may only their owner read the key?"""
+"""What a profile asks of this machine: are files and programs there, and may only their owner read the key?"""
 
 from __future__ import annotations
 
 import base64
 import os
+import shutil
 import stat
 
 from .validate import Checked
@@ -27,6 +28,20 @@ def local_files(checked: Checked) -> None:
             _source(checked, at, channel["local_path"], recursive=channel["recursive"])
         else:
             _destination(checked, at, channel["local_path"])
+
+
+def programs(checked: Checked, ssh: bool) -> None:
+    """Report what is not installed here; found out later, an instance would wait for it and be paid for.
+
+    Args:
+        checked: the profile.
+        ssh: whether machines are reached by ssh.
+    """
+    wanted = {"ssh": ("access", "openssh-client", ssh), "rsync": ("channels", "rsync", checked.profile["channels"])}
+    for program, (key, package, needed) in wanted.items():
+        if needed and not shutil.which(program):
+            todo = f"install it (Debian, Ubuntu: apt-get install {package})"
+            checked.report((key,), f"{program} is missing on this machine", todo, program)
 
 
 def _source(checked: Checked, at: tuple[str | int, ...], path: str, *, recursive: bool) -> None:

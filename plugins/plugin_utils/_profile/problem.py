@@ -45,7 +45,7 @@ class Problem:
     def text(self) -> str:
         """One line: where, which key, what is wrong, what to do."""
         said = "; ".join(part for part in (self.what, self.todo) if part)
-        path = _plain(self.path)
+        path = plain(self.path)
         if self.file == "-e":
             return f"-e {path}: {said}"
         return ": ".join(part for part in (self.where, path, said) if part)
@@ -73,12 +73,12 @@ def show(value: Any, limit: int = 60) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):
         text = repr(type(value).__name__)
-    text = _plain(text)
+    text = plain(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _plain(text: str) -> str:
-    """Without anything that a terminal might obey."""
+def plain(text: str) -> str:
+    """A text without anything that a terminal might obey or that would end a comment."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 

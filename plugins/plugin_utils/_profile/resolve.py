@@ -13,7 +13,7 @@ from typing import Any
 
 from .document import UNKNOWN, Document, Loose
 from .find import Found, listing, load, pick
-from .local import local_files
+from .local import local_files, programs
 from .override import override
 from .problem import Path, Problem, ProfileError, dotted, show
 from .validate import Checked, Setting, examine
@@ -33,6 +33,8 @@ class Request:
         setting: Circumstances; its `name` is that of the profile found.
         extra: Extra variables of the command line.
         render: Fills in a template.
+        local: Whether what the profile names on this machine must be there.
+        ssh: Whether machines are reached by ssh.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Request:
     setting: Setting
     extra: Mapping[str, Any] = field(default_factory=dict)
     render: Render | None = None
+    local: bool = True
+    ssh: bool = True
 
 
 def resolve(request: Request) -> tuple[Found, Checked]:
@@ -63,7 +67,9 @@ def resolve(request: Request) -> tuple[Found, Checked]:
     # Of a file that cannot be read, or a profile that is not there to start from, everything is missing: no news.
     complete = not any(problem.path in ("", "extends") for problem in problems)
     checked = examine(document, setting, complete)
-    local_files(checked)
+    if request.local:
+        local_files(checked)
+        programs(checked, request.ssh)
     checked.problems[:0] = [*problems, *wrong]
     if checked.problems:
         raise ProfileError(in_order(checked.problems))

@@ -16,6 +16,7 @@ import yaml
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.load import load_file
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.override import override
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.resolve import Request, resolve
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema import walk
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate import Setting
 from lab.cli import VERBS as LAB_VERBS
 
@@ -292,3 +293,25 @@ def test_the_reference_is_made_from_the_sources_as_they_are() -> None:
     spec.loader.exec_module(reference)
     assert (ROOT / "docs/reference.md").read_text() == reference.page(), "stale: run `make docs`"
     assert "|  |" not in reference.page(), "something has no short description"
+
+
+def messages(page: Path) -> list[str]:
+    """The first column of each table of a page."""
+    return re.findall(r"(?m)^\| `([^`]+)` \|", page.read_text())
+
+
+@pytest.mark.parametrize("message", messages(ROOT / "docs/troubleshooting.md"))
+def test_a_message_that_is_explained_is_one_that_is_told(message: str) -> None:
+    """By the product, or by Ansible, as the tests see."""
+    folders = [*("plugins", "roles", "playbooks"), "tests/integration/launch"]
+    kinds = (".py", ".yml", ".j2")
+    files = [path for top in folders for path in (ROOT / top).rglob("*.*") if path.suffix in kinds]
+    told = " ".join(" ".join(path.read_text() for path in files).replace('"', " ").split())
+    for part in message.split("…"):
+        assert part.strip(" ;,") in told, part
+
+
+def test_bounds_of_costs_are_keys_of_a_profile() -> None:
+    bounds = (ROOT / "docs/costs.md").read_text().partition("## Bounds")[2].partition("## ")[0]
+    named = set(re.findall(r"`([a-z]+\.[a-z_]+)(?:: [a-z]+)?`", bounds))
+    assert len(named) > 6 and named <= {path for path, _key in walk()}

@@ -10,6 +10,7 @@ from ansible.template import Templar
 
 from ansible_collections.experiments.spot.plugins.action import profile as action
 from ansible_collections.experiments.spot.plugins.modules import profile as documented
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema import walk
 
 TEXT = """\
 description: mine
@@ -100,6 +101,50 @@ def test_the_command_line_wins(here: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert result["profile"]["capacity"]["count"] == 3
     assert result["profile"]["job"]["env"] == {"WHO": "you", "TOKEN": "x"}
     assert result["_ansible_no_log"] is True, "the environment may hold secrets"
+
+
+def test_programs_that_are_missing_are_told_before_anything_is_launched(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless nothing is to be copied, machines are not reached by ssh, or nothing is launched."""
+    (here / "profiles/bare.yml").write_text("extends: default\nregion: us-east-1\n")
+    (here / "profiles/copies.yml").write_text(
+        "extends: bare\nchannels: [{direction: in, local_path: r/, remote_path: ~/x}]\n"
+    )
+    monkeypatch.setenv("PATH", str(here))
+    told = run({"name": "copies"})["msg"]
+    assert "rsync is missing on this machine; install it (Debian, Ubuntu: apt-get install rsync)" in told
+    assert "ssh is missing on this machine; install it (Debian, Ubuntu: apt-get install openssh-client)" in told
+    assert "rsync" not in run({"name": "bare"})["msg"]
+    assert "failed" not in run({"name": "bare", "hosts_only": True})
+    assert "failed" not in run({"name": "copies", "local_files": False})
+
+
+def test_what_only_looks_needs_no_files_here(here: Path) -> None:
+    """Who has moved the code away can still close the experiment by its profile."""
+    channels = "channels: [{direction: out, local_path: gone/, remote_path: ~/x}]\n"
+    (here / "profiles/moved.yml").write_text(f"extends: default\nregion: us-east-1\n{channels}")
+    assert "gone/ does not exist" in run({"name": "moved"})["msg"]
+    looked = run({"name": "moved", "local_files": False})
+    assert "failed" not in looked and looked["profile"]["channels"][0]["local_path"] == f"{here}/profiles/gone/"
+
+
+SECRETS = {
+    "code.token": "code: {repository: https://example.org/a.git, token: abc}\n",
+    "job.registry_password": "job: {image: a.example/b:1, command: x, registry_username: u, registry_password: abc}\n",
+    "job.env": "job: {image: python:3, command: x, env: {A: abc}}\n",
+    "recovery.webhook": "recovery: {webhook: https://example.org/abc}\n",
+    "notify.webhook": "notify: {webhook: https://example.org/abc}\n",
+}
+
+
+@pytest.mark.parametrize("key", [path for path, key in walk() if key.secret])
+def test_a_profile_with_any_secret_is_not_shown(here: Path, key: str) -> None:
+    (here / "profiles/plain.yml").write_text("extends: default\nregion: us-east-1\n")
+    (here / "profiles/secret.yml").write_text("extends: default\nregion: us-east-1\n" + SECRETS[key])
+    plain, secret = run({"name": "plain"}), run({"name": "secret"})
+    assert plain["has_secrets"] is False and "_ansible_no_log" not in plain
+    assert secret.get("msg", "") == "" and secret["has_secrets"] is secret["_ansible_no_log"] is True
 
 
 def test_directories_given_come_first(here: Path) -> None:

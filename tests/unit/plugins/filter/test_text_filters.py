@@ -47,18 +47,28 @@ def test_orphan_rows():
     assert kept["rows"] == [row]
 
 
-@pytest.mark.parametrize(
-    ("environ", "known", "width"),
-    [
-        ({"COLUMNS": "40"}, 200, 40),
-        ({}, 200, 200),
-        ({}, 79, 120),
-        ({"COLUMNS": "wide"}, 79, 120),
-        ({"COLUMNS": "0"}, 79, 120),
-    ],
-)
-def test_width_of_the_terminal(environ, known, width):
-    assert wrapped_table.terminal_width(environ, known) == width
+def row(number: int) -> dict[str, object]:
+    return {
+        "name": f"experiment-{number}",
+        "type": "g5.xlarge",
+        "zone": "us-east-1a",
+        "cost": 0.5,
+        "volumes": "data 100 GiB",
+    }
+
+
+COLUMNS = ["name", "type", "zone", ["so far", "cost", "usd"], "volumes"]
+
+
+@pytest.mark.parametrize("width", ["40", "60", "80", "200"])
+def test_tables_fit_the_terminal_and_nothing_is_lost(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+    text = call(table, "table", [row(1), row(2)], COLUMNS)
+    assert max(map(len, text.splitlines())) <= int(width)
+    flat = " ".join(text.split())
+    for word in ("experiment-1", "experiment-2", "g5.xlarge", "us-east-1a", "so far", "$0.500", "data 100 GiB"):
+        assert word in flat
+    assert "…" not in text
 
 
 def test_wrapped_table(monkeypatch):

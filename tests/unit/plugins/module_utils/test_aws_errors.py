@@ -108,7 +108,7 @@ def test_classify_error(error: BaseException, kind: ErrorClass) -> None:
         (boto.ReadTimeoutError(endpoint_url="http://x"), ["did not answer in time"]),
         (boto.SSLError(endpoint_url="https://x", error=ValueError("self-signed")), ["self-signed", "AWS_CA_BUNDLE"]),
         (client_error("ExpiredToken", "The provided token has expired."), ["credentials have expired", "sso login"]),
-        (client_error("RequestExpired", "Request has expired."), ["clock"]),
+        (client_error("RequestExpired", "Request has expired."), ["credentials have expired", "sso login", "clock"]),
         (client_error("SignatureDoesNotMatch"), ["clock", "secret key"]),
         (client_error("AuthFailure", "not able to validate"), ["refused the credentials", "not able to validate"]),
         (client_error("UnauthorizedOperation"), ["ec2:CreateFleet is not allowed", "RequestId req-1"]),
