@@ -89,9 +89,14 @@ def on_demand(type_name: str) -> float:
 
 def spot(type_name: str, zone: str, at: datetime) -> float:
     """USD per hour at a time; changes every `STEP`."""
+    return _spot(type_name, zone, _step(at))
+
+
+@lru_cache(maxsize=1 << 18)  # a history of 90 days for all types and zones of a region has 100,000 of them
+def _spot(type_name: str, zone: str, step: int) -> float:
     share = SPOT_SHARE.get(type_name.split(".", maxsplit=1)[0], 0.42)
     place = 0.85 + 0.3 * _hash(type_name, zone)
-    moment = 0.97 + 0.06 * _hash(type_name, zone, _step(at))
+    moment = 0.97 + 0.06 * _hash(type_name, zone, step)
     return round(on_demand(type_name) * share * place * moment, 6)
 
 
@@ -104,7 +109,7 @@ def history(type_name: str, zone: str, start: datetime, end: datetime) -> Iterat
     step = _step(end)
     while True:
         at = EPOCH + step * STEP
-        yield at, spot(type_name, zone, at)
+        yield at, _spot(type_name, zone, step)
         if at <= start:
             return
         step -= 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import uuid
+from functools import cache
 from typing import Any, ClassVar
 
+from moto.core import responses
 from moto.core.responses import ActionResult
 from moto.ec2.responses import EC2Response
 
@@ -20,6 +22,8 @@ PAINTED = (
     "ModifyVolumeResponse.VolumeModification.Progress",
     "RunInstances.Reservation.Instances.Instance.State",
 )
+# moto looks through the whole class at each call.
+responses.method_names_from_class = cache(responses.method_names_from_class)
 UNLOCKED = ("GetConsoleOutput",)  # asks the machine, which may take its time
 
 
