@@ -78,8 +78,8 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_made(aws: Callable[[str], 
                    "budget_email", "results_bucket", "key_name", "remove_after"):  # fmt: skip
         assert f"{option}: " in text
     assert stacks(aws) == []
-    assert "unable to convert to int" in play("timeout=soon", fails=True)
-    assert "unable to convert to int" in play("remove_after=8h", fails=True)
+    text = play("timeout=soon", "remove_after=8h", fails=True)
+    assert all(f"'{given}'" in text for given in ("soon", "8h")) and text.count("unable to convert to int") >= 2
     text = play("remove_after=60", "ssh_location=none", fails=True)
     for reason in (
         "60 is not a number of minutes from 1440 (timeout",
@@ -188,7 +188,6 @@ def test_a_stack_of_an_experiment_removes_itself(aws: Callable[[str], Any], play
     assert [target["RoleArn"]] == removers(aws)
 
     assert "changed=0" in play(*own)
-    assert "is as it shall be" in play("--check", *own)
     assert schedule(aws)["StartDate"] == made["StartDate"]
     assert "modify Schedule" in play("--check", *own[:2], "remove_after=960")
     play(*own[:2], "remove_after=960")
@@ -199,14 +198,6 @@ def test_a_stack_of_an_experiment_removes_itself(aws: Callable[[str], Any], play
     play("stack=experiments-spot-mnist", *own[:2])
     assert aws("scheduler").list_schedules()["Schedules"] == [] and removers(aws) == []
     assert stacks(aws) == ["experiments-spot-mnist"]
-
-    play(*own)
-    assert len(removers(aws)) == 1
-    bucket = outputs(aws, "experiments-spot-mnist")["BucketName"]
-    text = play("stack=experiments-spot-mnist", "state=absent")
-    assert f"bucket {bucket} with its policy" in text
-    assert stacks(aws) == [] and aws("scheduler").list_schedules()["Schedules"] == [] and removers(aws) == []
-    aws("s3").head_bucket(Bucket=bucket)
 
 
 def test_the_role_that_a_stack_removed_itself_with_can_be_removed_later(
@@ -243,12 +234,16 @@ def test_close_removes_the_stack_of_its_experiment_and_no_other(
     aws: Callable[[str], Any], play: Callable[..., str]
 ) -> None:
     play("experiment=mnist", "timeout=60", "remove_after=480")
-    play("stack=experiments-spot-cifar", "experiment=cifar")
-    for experiment in ("mnist2", "cifar"):
-        play(f"experiment={experiment}", "delete_stack=true", verb="close")
+    bucket = outputs(aws, "experiments-spot-mnist")["BucketName"]
+    # Its name begins in the same way, and that it was made for an experiment is not said of it.
+    topic = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    aws("cloudformation").create_stack(StackName="experiments-spot-mnist2", TemplateBody=topic)
+    play("experiment=mnist2", "delete_stack=true", verb="close")
     play("experiment=mnist", verb="close")
-    assert sorted(stacks(aws)) == ["experiments-spot-cifar", "experiments-spot-mnist"]
+    assert sorted(stacks(aws)) == ["experiments-spot-mnist", "experiments-spot-mnist2"]
     text = play("experiment=mnist", "delete_stack=true", "--check", verb="close")
     assert "The stack experiments-spot-mnist would be removed." in text and len(stacks(aws)) == 2
     assert "The stack experiments-spot-mnist is removed." in play("experiment=mnist", "delete_stack=true", verb="close")
-    assert stacks(aws) == ["experiments-spot-cifar"] and removers(aws) == []
+    assert stacks(aws) == ["experiments-spot-mnist2"] and removers(aws) == []
+    aws("s3").head_bucket(Bucket=bucket)
+    assert aws("scheduler").list_schedules()["Schedules"] == []
