@@ -41,7 +41,8 @@ def fetch(target: Path) -> None:
     new = target.with_name(f".{target.name}")
     full, data = job.requirements(job.REQUIREMENTS.read_text())
     for wanted, more in ((full, []), (data, ["--no-deps"])):
-        argv = [sys.executable, "-m", "pip", "install", "-q", "--upgrade", "--target", str(new), *more, *wanted]
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--upgrade", "--target", str(new)]
+        argv = [*pip, *more, *wanted]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.skip(f"no {wanted} for this Python: {done.stderr.strip()[-200:]}")
