@@ -17,6 +17,8 @@ from ansible_collections.experiments.spot.plugins.action import profile as profi
 from ansible_collections.experiments.spot.plugins.plugin_utils._doctor import controller
 from tests.unit.plugins.module_utils._experiment.wire import Aws, aws  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 PROFILE = """\
 extends: default
 region: us-east-1

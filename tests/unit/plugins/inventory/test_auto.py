@@ -13,6 +13,8 @@ import pytest
 
 from ansible_collections.experiments.spot.plugins.inventory.auto import ROOT, finds_its_hosts, stays_unread
 
+pytestmark = pytest.mark.slow
+
 # An inventory plugin of ansible-core that needs no network; what it tells shows that it was asked.
 ASKED = "plugin: ansible.builtin.generator\nhosts:\n  name: '{{ name }}'\n  parents: []\nlayers:\n  name: [seen]\n"
 

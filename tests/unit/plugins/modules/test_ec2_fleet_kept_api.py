@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.experiments.spot.plugins.modules import ec2_fleet
 from tests.unit.plugins.modules.fleet_lab import SPEED, TAGS, Api, FastClock, Runner, serve
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Api]:

@@ -12,6 +12,8 @@ from ansible_collections.experiments.spot.plugins.modules import efs_file_system
 from lab.aws.world import Fault
 from tests.unit.plugins.module_utils._experiment.wire import REGION, Aws, aws, run  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 Resource = dict[str, Any]
 TAGS = {"spot:experiment": "lab", "spot:owner": "alice"}
 

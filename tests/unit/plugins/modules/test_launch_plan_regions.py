@@ -17,6 +17,8 @@ from ansible_collections.experiments.spot.plugins.modules import (
 from tests.unit.plugins.module_utils._experiment.builders import merge, profile, volume_of_profile
 from tests.unit.plugins.module_utils._experiment.wire import DEBIAN, Aws, aws, run  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 EAST, WEST, MILAN, NOWHERE = "us-east-1", "us-west-2", "eu-south-1", "us-east-9"
 CIDR = "198.51.100.7/32"
 

@@ -13,6 +13,8 @@ from ansible_collections.experiments.spot.plugins.module_utils._orphans import l
 from ansible_collections.experiments.spot.plugins.modules import orphans, orphans_info
 from tests.unit.plugins.module_utils._experiment.wire import REGION, Aws, aws, run  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 IDLE = {"state": "failed", "exit_code": 1, "finished": "2026-01-01T00:00:00Z"}
 RUNNING = {"state": "running"}
 

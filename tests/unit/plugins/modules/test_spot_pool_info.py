@@ -14,6 +14,8 @@ from lab.aws import prices as lab_prices
 from lab.aws.world import Fault
 from tests.unit.plugins.module_utils._experiment.wire import Aws, aws, run  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 TYPES = ["t3.medium", "t3.large", "m5.large"]
 EAST, WEST = "us-east-1", "us-west-2"
 

@@ -10,6 +10,8 @@ from ansible_collections.experiments.spot.plugins.modules import volume_move
 from tests.unit.plugins.module_utils._experiment import wire
 from tests.unit.plugins.module_utils._experiment.wire import Aws, aws  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = "us-east-1a", "us-east-1b"
 
 

@@ -90,6 +90,7 @@ def moved(channel: dict[str, Any], source: Path, there: Path, here: Target) -> t
     return report, verdict(finished.code, finished.stderr)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(source=SOURCES)
 @example(

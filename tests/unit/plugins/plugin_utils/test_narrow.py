@@ -127,6 +127,7 @@ def follow(line: Line, transfer: Transfer, here: Target, now: float) -> list[tup
     return runs
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(channel=CHANNELS, batches=BATCHES)
 @example(

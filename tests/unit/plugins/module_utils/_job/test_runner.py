@@ -326,6 +326,7 @@ def test_a_notice_may_leave_less_grace_than_the_job_asks_for(engine: Engine, lef
     assert f"stop -t {expected} spot-exp-job" in engine.calls
 
 
+@pytest.mark.slow
 def test_notice_while_pulling(engine: Engine) -> None:
     engine.answer("pull", sh="sleep 60\n")
     process = engine.start(notice_file=write_notice(engine))

@@ -43,6 +43,7 @@ def test_it_is_small_and_holds_no_compiled_code_and_no_tests(archive: Path) -> N
     assert services == {"ec2", "s3", "sts"}
 
 
+@pytest.mark.slow
 def test_the_instances_playbook_runs_with_nothing_else(archive: Path, tmp_path: Path) -> None:
     """An interpreter without its site-packages reads the playbook, its roles and modules, and imports the SDK."""
     folder = str(tmp_path / "unpacked")

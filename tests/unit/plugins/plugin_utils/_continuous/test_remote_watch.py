@@ -16,6 +16,8 @@ import pytest
 
 from ansible_collections.experiments.spot.plugins.plugin_utils._continuous import remote_watch
 
+pytestmark = pytest.mark.slow
+
 
 class Running:
     """The program as an instance runs it: its text as an argument, paths as JSON."""

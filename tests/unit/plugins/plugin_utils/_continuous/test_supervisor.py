@@ -24,6 +24,8 @@ from ansible_collections.experiments.spot.plugins.plugin_utils._continuous.super
 from ansible_collections.experiments.spot.plugins.plugin_utils._rsync import FATAL, OK, RETRY, Report, Verdict
 from ansible_collections.experiments.spot.plugins.plugin_utils._ssh import Target
 
+pytestmark = pytest.mark.slow
+
 
 def until(true: Callable[[], object], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds

@@ -383,6 +383,7 @@ def mangled(draw: st.DrawFn) -> tuple[str, Any]:
     return kind, top
 
 
+@pytest.mark.slow
 @given(mangled())
 def test_whatever_is_in_it_a_right_profile_comes_out_or_the_reason(given: tuple[str, Any]) -> None:
     kind, data = given

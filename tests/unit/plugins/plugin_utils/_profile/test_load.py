@@ -84,6 +84,7 @@ def test_a_bomb_of_aliases_does_not_explode() -> None:
     assert "too many values" in problems[0].text
 
 
+@pytest.mark.slow
 def test_deep_nesting_is_an_error_not_a_crash() -> None:
     _document, problems = load_text("a: " + "[" * 5000, "p.yml")
     assert "nested too deeply" in problems[0].text
