@@ -359,6 +359,8 @@ def end_by_notice(notice: dict[str, Any]) -> tuple[str, str]:
         return "interrupted", "interrupted: AWS recommends to leave the instance (rebalance)"
     if kind == "expired":
         return "stopped", f"stopped: the time limit of the experiment is reached ({time or 'expires'})"
+    if kind == "idle":
+        return "stopped", "stopped: the idle limit of the instance is reached"
     return "", ""
 
 

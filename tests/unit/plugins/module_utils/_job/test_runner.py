@@ -301,6 +301,7 @@ def write_notice(engine: Engine, **more: Any) -> str:
         ({"action": "stop", "time": None}, "interrupted", "interrupted: AWS takes the instance (stop)"),
         ({"kind": "rebalance"}, "interrupted", "interrupted: AWS recommends to leave the instance (rebalance)"),
         ({"kind": "expired"}, "stopped", "stopped: the time limit of the experiment is reached (2026-01-01T12:00:00Z)"),
+        ({"kind": "idle"}, "stopped", "stopped: the idle limit of the instance is reached"),
         ({"kind": "unheard of"}, "stopped", "stopped by SIGTERM, the container ended with 143"),
     ],
 )
