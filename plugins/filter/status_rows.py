@@ -59,7 +59,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.module_utils._job.state import matrix_progress
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import layers_progress, matrix_progress
 
 # The end that an instance brings about itself, as its notice watcher calls it.
 LIMITS = {"expired": "time limit", "idle": "idle limit"}
@@ -83,6 +83,7 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
     running = state == "running"
     notes = [
         matrix_progress(job) if running else "",
+        layers_progress(job) if state == "pulling" else "",
         f"attempt {job['attempt']}" if running and job.get("attempt") else "",
         _progress(job) if running else "",
         _usage(job) if running else "",

@@ -49,6 +49,12 @@ def test_an_instance_that_ends_itself(kind: str, text: str) -> None:
         assert row["job_state"] == f"{shown}, {text}"
 
 
+def test_an_image_that_is_pulled() -> None:
+    for layers, text in (({"done": 3, "of": 8}, "pulling, 3/8 layers"), (None, "pulling")):
+        (row,) = status_rows([experiment()], {"i-1": {"state": "pulling", "layers": layers}}, NOW)
+        assert row["job_state"] == text
+
+
 def test_a_price_that_aws_does_not_tell_comes_from_the_ledger() -> None:
     silent = experiment(instances=[instance(price=None, cost_so_far=None)])
     machine = {"lifecycle": "spot", "spot_price": 0.3, "on_demand_price": 1.0}
