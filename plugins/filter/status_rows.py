@@ -59,7 +59,10 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.module_utils._job.state import matrix_progress
+from ansible_collections.experiments.spot.plugins.module_utils._job.state import layers_progress, matrix_progress
+
+# The end that an instance brings about itself, as its notice watcher calls it.
+LIMITS = {"expired": "time limit", "idle": "idle limit"}
 
 
 def _age(launch_time: str | None, now: datetime) -> float | None:
@@ -76,14 +79,16 @@ def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
         return "(unreachable)"
     state = job.get("state") or "none"
     if state == "failed" and job.get("exit_code") is not None:
-        return f"{state} ({job['exit_code']})"
+        state = f"{state} ({job['exit_code']})"
     running = state == "running"
     notes = [
         matrix_progress(job) if running else "",
+        layers_progress(job) if state == "pulling" else "",
         f"attempt {job['attempt']}" if running and job.get("attempt") else "",
         _progress(job) if running else "",
         _usage(job) if running else "",
         "AWS takes it" if instance.get("leaving") else "",
+        LIMITS.get(str((job.get("notice") or {}).get("kind")), ""),
     ]
     notes.append("its file system does not answer" if job.get("storage_silent") else "")
     notes.append("results not sent" if (job.get("results") or {}).get("message") else "")

@@ -100,6 +100,12 @@ progress:
   type: dict
   returned: success
   sample: {"start": 0, "step": 45, "of": 100, "unit": "steps"}
+layers:
+  description:
+    - How many layers of the image are here while it is pulled, C(done), and how many are known, C(of); null otherwise.
+  type: dict
+  returned: success
+  sample: {"done": 3, "of": 8}
 usage:
   description:
     - Use of the machine over the last minute of the run in percent - C(cpu), C(gpu) and C(gpu_memory) (means of all

@@ -19,7 +19,7 @@ description:
     detaches them if the role of the instance may do that, and calls a webhook if one is given.
     C(/run/experiments-spot/notice.json) says at every moment what was seen and done; M(experiments.spot.job_info)
     returns it.
-  - It also ends the instance at O(expires), the time limit.
+  - It also ends the instance at O(expires), the time limit, and at O(idle_limit).
   - A metadata service that fails is never taken for a notice.
 options:
   period:
@@ -53,6 +53,16 @@ options:
       failed:
         description: Seconds after a job that failed.
         type: float
+  idle_limit:
+    description:
+      - For how many seconds nobody and nothing must have used the instance for it to end, as at O(expires); 0 for
+        never.
+      - Used means that the unit of the job runs (a notebook is a job), that somebody is logged in (ssh, Session
+        Manager) or has left a tmux or screen, that more than half a processor was busy over the last minute, or that a
+        GPU is busy by more than 5 percent.
+      - It stays as long as the file C(/run/experiments-spot/stay) is there.
+    type: float
+    default: 0
   webhook:
     description:
       - Address that gets a POST of a JSON document when the steps are done, and when the job starts and ends. It may
@@ -176,6 +186,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._notice import (
     clocks,
     ec2,
     ended,
+    idle,
     imds,
     news,
     steps,
@@ -197,7 +208,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._notice.spec impo
 )
 from ansible_collections.experiments.spot.plugins.module_utils._sources import source_of
 
-PARTS = (clocks, ec2, ended, imds, news, steps, system, watcher)
+PARTS = (clocks, ec2, ended, idle, imds, news, steps, system, watcher)
 INIT = '"""The notice watcher, written by experiments.spot."""\n'
 PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload"
 
@@ -301,6 +312,7 @@ ARGUMENTS: dict[str, Any] = {
         "type": "dict",
         "options": {"succeeded": {"type": "float"}, "failed": {"type": "float"}},
     },
+    "idle_limit": {"type": "float", "default": 0},
     "volumes": {
         "type": "list",
         "elements": "dict",

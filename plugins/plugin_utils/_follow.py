@@ -18,6 +18,7 @@ from ansible_collections.experiments.spot.plugins.module_utils._job.spec import 
 from ansible_collections.experiments.spot.plugins.module_utils._job.state import (
     PROPERTIES,
     Current,
+    layers_progress,
     matrix_progress,
     parse_show,
     summary,
@@ -133,7 +134,8 @@ class JobView:
     def phase(self) -> str:
         """The state for people, with its duration where it is known."""
         text = PHASES.get(self.state or "", self.state or "not started")
-        text = " ".join(filter(None, [text, matrix_progress(self.facts) if self.state == "running" else ""]))
+        far = {"running": matrix_progress, "pulling": layers_progress}.get(self.state or "")
+        text = " ".join(filter(None, [text, far(self.facts) if far else ""]))
         return text if self.running_for is None else f"{text} {duration(self.running_for)}"
 
 

@@ -52,6 +52,8 @@ def _notes(profile: Profile) -> Iterator[tuple[str, str]]:
     yield "capacity, image, access", "nothing is launched; address, user and key are those of the inventory"
     if capacity["time_limit"]:
         yield "capacity.time_limit", "no machine is ended"
+    if capacity["idle_limit"]:
+        yield "capacity.idle_limit", "no machine is ended"
     for volume in profile["volumes"]:
         at = volume["mount_point"]
         yield f"volumes.{volume['name']}", f"not attached; {at} is what is there, else a folder"

@@ -30,6 +30,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any, Callable, NamedTuple
 
@@ -80,6 +81,10 @@ ARCHIVE_STATUS = "/var/lib/experiments-spot/archive.json"
 # docker stop waits as long as the grace says and then kills; this is for the engine itself.
 ENGINE_SLACK = 10
 STDERR_TAIL = 8192
+
+# What docker pull says of a layer.
+LAYER_COMES = ("Pulling fs layer", "Waiting", "Verifying Checksum", "Download complete")
+LAYER_IS_HERE = ("Pull complete", "Already exists")
 
 # What docker pull says -> what it means and what to do. The first match counts.
 PULL_REASONS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -360,6 +365,8 @@ def end_by_notice(notice: dict[str, Any]) -> tuple[str, str]:
         return "interrupted", "interrupted: AWS recommends to leave the instance (rebalance)"
     if kind == "expired":
         return "stopped", f"stopped: the time limit of the experiment is reached ({time or 'expires'})"
+    if kind == "idle":
+        return "stopped", "stopped: the idle limit of the instance is reached"
     return "", ""
 
 
@@ -460,10 +467,31 @@ def docker(*argv: str) -> subprocess.CompletedProcess[str]:
         raise JobError("docker is not installed on this instance; set runtime.docker: true", EX_UNAVAILABLE) from error
 
 
-def pull_argv(image: str, registries: str = REGISTRIES) -> list[str]:
-    """The docker pull command."""
+def pull_argv(image: str, registries: str = REGISTRIES, quiet: bool = True) -> list[str]:
+    """The docker pull command; only when it is not quiet it tells of its layers."""
     login = ["--config", registries] if os.path.isdir(registries) else []
-    return ["docker", *login, "pull", "--quiet", image]
+    return ["docker", *login, "pull", *(["--quiet"] if quiet else []), image]
+
+
+class Layers:
+    """How far docker pull is, by the lines that it prints without a terminal, such as `4f4fb700ef54: Waiting`."""
+
+    def __init__(self) -> None:
+        self.here: dict[str, bool] = {}
+
+    def read(self, stream: Iterable[bytes]) -> None:
+        """All lines, as they come; whatever tells of no layer is left out."""
+        for line in stream:
+            name, _colon, state = line.decode(errors="replace").strip().partition(": ")
+            if state in LAYER_COMES:
+                self.here.setdefault(name, False)
+            elif state in LAYER_IS_HERE:
+                self.here[name] = True
+
+    def told(self) -> dict[str, int]:
+        """`done` and `of`; {} before the first one is here, and from engines that say nothing of it."""
+        here = list(self.here.values())
+        return {"done": sum(here), "of": len(here)} if any(here) else {}
 
 
 def is_pinned(image: str) -> bool:
@@ -872,6 +900,7 @@ class Run:
         self.grace = grace_of(spec)
         self.notice: dict[str, Any] = {}
         self.usage = Usage()
+        self.layers = Layers()
         self.oom_kills: int | None = None
         self.deadline = math.inf
         self.record: dict[str, Any] = {}
@@ -920,11 +949,18 @@ class Run:
         self.grace = shorter_grace(self.grace, self.notice)
 
     def pull(self, image: str) -> tuple[int, str]:
-        """docker pull with its progress in the journal; a signal ends it."""
+        """docker pull with its progress in the ledger; a signal ends it."""
         self.note("pulling")
         say(f"pulling {image}")
-        child = subprocess.Popen(pull_argv(image), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        return self._said(child)
+        child = subprocess.Popen(pull_argv(image, quiet=False), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.layers = Layers()
+        threading.Thread(target=self.layers.read, args=(child.stdout,), daemon=True).start()
+        try:
+            return self._said(child)
+        finally:
+            self.layers = Layers()
+            if self.ledger is not None:
+                self.ledger.entry.pop("layers", None)
 
     def make_image(self, state: str, argv: list[str]) -> tuple[int, str]:
         """docker build or docker load with all that it says in the journal; a signal ends it."""
@@ -988,6 +1024,7 @@ class Run:
         if self.ledger is None:
             return
         told = {"progress": read_progress(progress_path(self.spec)), "results": read_results(self.spec)}
+        told["layers"] = self.layers.told()
         if self.ledger.entry.get("state") == "running":
             told["usage"] = self.usage.look()
             if told["usage"] != self.ledger.entry.get("usage"):  # once a minute, so a sudden end forgets no more

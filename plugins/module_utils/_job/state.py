@@ -148,8 +148,8 @@ def summary(current: Current) -> dict[str, Any]:
     Returns:
         job, experiment, state, exit_code, message, started, finished, image, code, generation, rank, instance_id,
         machine (type, zone, prices …), matrix (of, done, failed, total, now), attempt, progress (start, step, of,
-        unit), usage (of the machine), results (what the pusher did last), unit_active; every value None when nothing
-        was ever started here.
+        unit), layers (done, of: of the image that is pulled), usage (of the machine), results (what the pusher did
+        last), unit_active; every value None when nothing was ever started here.
     """
     document, unit = current.document, current.unit
     active = is_active(unit)
@@ -171,6 +171,7 @@ def summary(current: Current) -> dict[str, Any]:
         "matrix",
         "attempt",
         "progress",
+        "layers",
         "usage",
         "results",
     )
@@ -192,6 +193,12 @@ def matrix_progress(facts: dict[str, Any]) -> str:
         return ""
     failed = f" ({matrix['failed']} failed)" if matrix.get("failed") else ""
     return f"{matrix.get('done')}/{matrix['of']}{failed}"
+
+
+def layers_progress(facts: dict[str, Any]) -> str:
+    """How far a pull is for people, such as `3/8 layers`; "" while that is not known."""
+    layers = facts.get("layers")
+    return f"{layers.get('done')}/{layers['of']} layers" if isinstance(layers, dict) and layers.get("of") else ""
 
 
 def last_run(current: Current) -> dict[str, Any]:

@@ -21,16 +21,17 @@ CONFIG_PATH = f"{CONF_DIR}/notice.json"
 BASE_DIR = "/usr/local/lib/experiments-spot"
 PACKAGE_DIR = f"{BASE_DIR}/notice"
 RUN_DIR = "/run/experiments-spot"
-MEMORY = "64M"
+# The program takes a fifth of it; the rest is for nvidia-smi, which it asks.
+MEMORY = "128M"
 CONFIG_KEYS: tuple[str, ...] = ("experiment", "generation", "rank", "instance_id", "region")
-CONFIG_KEYS += ("period", "rebalance", "expires", "end_after", "webhook", "volumes", "job_unit", "grace", "reserve")
-CONFIG_KEYS += ("ledger", "detach", "imds_endpoint", "ec2_endpoint")
+CONFIG_KEYS += ("period", "rebalance", "expires", "end_after", "idle_limit", "webhook", "volumes")
+CONFIG_KEYS += ("job_unit", "grace", "reserve", "ledger", "detach", "imds_endpoint", "ec2_endpoint")
 
 
 def check_params(params: dict[str, Any]) -> list[str]:
     """All mistakes that the types of the options cannot tell. The webhook, maybe a secret, stands in no message."""
     errors = ["period must be more than 0"] if params["period"] <= 0 else []
-    errors += [f"{key} must not be negative" for key in ("grace", "reserve") if params[key] < 0]
+    errors += [f"{key} must not be negative" for key in ("grace", "reserve", "idle_limit") if params[key] < 0]
     after = params["end_after"] or {}
     errors += [f"end_after.{key} must not be negative" for key, seconds in after.items() if (seconds or 0) < 0]
     if params["period"] > 60:

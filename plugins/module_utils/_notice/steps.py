@@ -37,8 +37,11 @@ RESULTS_UNIT = "experiments-spot-results@notice.service"
 RESULTS_TIME = 300.0
 OPEN = ("active", "activating", "deactivating", "reloading")
 OVER = ("done", "failed")
-# Ends that this machine brings about: the time limit, and the end of the job.
-OWN_ENDS = ("expired", "ended")
+# Ends that this machine brings about: the time limit, the idle limit, and the end of the job.
+OWN_ENDS = ("expired", "idle", "ended")
+# In recovery mode self it ends the fleet, which would replace this instance; so long it may take for that.
+KEEPER_UNIT = "experiments-spot-self.service"
+KEEPER_TIME = 120.0
 RUN_KEYS: tuple[str, ...] = ("spec_sha256", "instance_id", "generation", "rank", "image")
 RUN_KEYS += ("state", "exit_code", "message", "started", "finished", "matrix")
 
@@ -384,7 +387,18 @@ class Handler:
         self.save(phase)
         say(f"{phase}: job {self.state['job']}, {len(busy)} volumes busy, {self.left():.0f} s before the time is over")
         if self.state["kind"] in OWN_ENDS:
+            self.wait_for_keeper()
             self.power_off()
+
+    def wait_for_keeper(self) -> None:
+        """Let the keeper of an instance that sets itself up end the fleet first."""
+        until = clocks.uptime() + KEEPER_TIME
+        while system.unit_state(KEEPER_UNIT) in OPEN:
+            if clocks.uptime() >= until:
+                self.note(f"{KEEPER_UNIT} has not ended the fleet within {KEEPER_TIME:.0f} s")
+                self.save()
+                return
+            time.sleep(PAUSE)
 
     def power_off(self) -> None:
         """The end of the machine, which the launch template makes the end of the instance."""

@@ -126,6 +126,25 @@ def kill_container(name: str) -> bool:
     return bool(name) and _docker("POST", f"/containers/{name}/kill")[0] == 204
 
 
+# ---- processes --------------------
+
+
+def processes() -> list[tuple[str, str]]:
+    """Id and name of each process."""
+    found = ((name, _read(name, "comm").strip()) for name in _list() if name.isdigit())
+    return sorted((pid, name) for pid, name in found if name)
+
+
+def command_line(pid: str) -> str:
+    """Command line of a process, its words ended by NUL, or what the process calls itself; '' when it is gone."""
+    return _read(pid, "cmdline")
+
+
+def statistics() -> str:
+    """Counters of the kernel. Source: proc_stat(5)."""
+    return _read("stat")
+
+
 # ---- mounts --------------------
 
 

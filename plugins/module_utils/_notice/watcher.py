@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from . import clocks, ended, news, steps, system
+from . import clocks, ended, idle, news, steps, system
 from .imds import Answer, Imds, ImdsError, endpoint
 from .steps import Handler, State, say
 
@@ -29,13 +29,14 @@ SAME = 600.0
 # limit from ending the instance.
 GONE = 300.0
 LATE = 60.0
-RANKS = ("rebalance", "ended", "expired", "interruption")
+RANKS = ("rebalance", "idle", "ended", "expired", "interruption")
 
 DEFAULTS: dict[str, Any] = {
     "period": 5,
     "rebalance": "ignore",
     "expires": None,
     "end_after": {},
+    "idle_limit": 0,
     "webhook": None,
     "volumes": [],
     "job_unit": "experiments-spot-job.service",
@@ -132,6 +133,8 @@ class Watcher:
         expires = clocks.parse_iso(config["expires"])
         self.expiry = None if expires is None else clocks.Expiry(expires, system.read_json(self.clock_file))
         self.job_end = ended.JobEnd(dict(config["end_after"]), config["instance_id"])
+        limit = float(config["idle_limit"])
+        self.idleness = idle.Idleness(limit, str(config["job_unit"])) if limit > 0 else None
         self.failures = 0
         self.problem = ""
         self.cleared: float | None = None
@@ -233,6 +236,14 @@ class Watcher:
         found = {"kind": "ended", "action": "terminate", "time": None, "id": digest(f"ended {text}")}
         return {**found, "left": self.own_left()}
 
+    def unused(self) -> dict[str, Any] | None:
+        """The end of an instance that nobody and nothing uses, as a notice."""
+        if self.idleness is None or not self.idleness.reached(clocks.uptime()):
+            return None
+        text = f"idle limit: nobody and nothing has used the instance for {self.idleness.limit:.0f} s"
+        found = {"kind": "idle", "action": "terminate", "time": None, "id": digest(text), "messages": [text]}
+        return {**found, "left": self.own_left()}
+
     def remember(self) -> None:
         """Keep the uptime of the limit for the next watcher of this boot."""
         try:
@@ -283,7 +294,7 @@ class Watcher:
             say("the notice is gone and the instance is still here")
             steps.forget(self.config["state_file"])
             self.state = {}
-        limit = self.expired() or self.job_over()
+        limit = self.expired() or self.job_over() or self.unused()
         if limit and self.is_new(limit, up):
             self.begin(limit)
         elif limit and self.state.get("kind") in steps.OWN_ENDS:

@@ -226,8 +226,8 @@ class Keeper:
         return remote.read_notice().get("kind") in ("interruption", "rebalance")
 
     def is_expired(self) -> bool:
-        """Whether the time limit is over: then nothing follows."""
-        return bool(remote.read_notice().get("kind") == "expired")
+        """Whether the time limit or the idle limit is over: then nothing follows."""
+        return remote.read_notice().get("kind") in ("expired", "idle")
 
     # The end
 

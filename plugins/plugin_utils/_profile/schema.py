@@ -174,6 +174,15 @@ CAPACITY = {
         maximum=31_536_000,
         unit="seconds",
     ),
+    "idle_limit": Key(
+        "int",
+        "An instance ends in the same way when for so long no job or notebook runs on it, nobody is logged in, and "
+        "processors and GPUs are idle.",
+        shown="no limit",
+        minimum=300,
+        maximum=31_536_000,
+        unit="seconds",
+    ),
 }
 
 IMAGE = {

@@ -171,10 +171,20 @@ def repeated(run: Row) -> str:
     return UNKNOWN if run["lost"] is None else f"{run['lost']:g}"
 
 
+def _kind(kind: str | None) -> str:
+    return "idle limit" if kind == "idle" else _or(kind)
+
+
 def _notices(notices: Sequence[Row]) -> Table:
     columns = ["seen (UTC)", "instance", "notice", "AWS acts (UTC)", "job"]
     rows = [
-        [moment(one["seen"]), _or(one["instance_id"]), _or(one["kind"]), moment(one["time"]), _or(one["job"], NOTHING)]
+        [
+            moment(one["seen"]),
+            _or(one["instance_id"]),
+            _kind(one["kind"]),
+            moment(one["time"]),
+            _or(one["job"], NOTHING),
+        ]
         for one in notices
     ]
     return "Notices", columns, rows

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+import pytest
+
 from ansible_collections.experiments.spot.plugins.filter.status_rows import status_rows
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
@@ -34,6 +36,23 @@ def test_nothing() -> None:
 def test_running_job() -> None:
     (row,) = status_rows([experiment()], {"i-1": {"state": "running", "exit_code": None}}, NOW)
     assert (row["job_state"], row["age"], row["cost_so_far"]) == ("running", 1800.0, 0.2)
+
+
+@pytest.mark.parametrize(("kind", "text"), [("idle", "idle limit"), ("expired", "time limit")])
+def test_an_instance_that_ends_itself(kind: str, text: str) -> None:
+    for job, shown in (
+        ({"state": "succeeded", "exit_code": 0}, "succeeded"),
+        ({"state": "failed", "exit_code": 3}, "failed (3)"),
+        ({"state": None}, "none"),
+    ):
+        (row,) = status_rows([experiment()], {"i-1": {**job, "notice": {"kind": kind}}}, NOW)
+        assert row["job_state"] == f"{shown}, {text}"
+
+
+def test_an_image_that_is_pulled() -> None:
+    for layers, text in (({"done": 3, "of": 8}, "pulling, 3/8 layers"), (None, "pulling")):
+        (row,) = status_rows([experiment()], {"i-1": {"state": "pulling", "layers": layers}}, NOW)
+        assert row["job_state"] == text
 
 
 def test_a_price_that_aws_does_not_tell_comes_from_the_ledger() -> None:

@@ -56,7 +56,7 @@ class Machine:
     def do(self, check_mode: bool = False, state: str = "started", **more: Any) -> dict[str, Any]:
         params = {key: None for key in spec.CONFIG_KEYS}
         params.update(period=5.0, rebalance="ignore", volumes=[], job_unit="x.service", grace=60, reserve=20)
-        params.update(detach=True, experiment="exp", instance_id="i-1", **more)
+        params.update(detach=True, idle_limit=0.0, experiment="exp", instance_id="i-1", **more)
         self.calls.clear()
         if state == "absent":
             return notice_watcher.stop(check_mode, self.run)
@@ -72,7 +72,7 @@ def test_set_up_once(machine: Machine) -> None:
     predicted = machine.do(check_mode=True)
     assert predicted["changed"] and not list(machine.root.iterdir()) and machine.calls == []
     first = machine.do()
-    assert first["action"] == "start" and first["written"] == predicted["written"] and len(first["written"]) == 11
+    assert first["action"] == "start" and first["written"] == predicted["written"] and len(first["written"]) == 12
     assert machine.calls == ["daemon-reload", "enable", "restart"]
     assert machine.paths["CONFIG_PATH"].stat().st_mode & 0o777 == 0o600
     assert "def main(" in (machine.paths["PACKAGE_DIR"] / "watcher.py").read_text()

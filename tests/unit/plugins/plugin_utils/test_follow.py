@@ -87,6 +87,8 @@ def test_running_time_is_by_the_clock_of_the_instance():
     assert view.running_for == 30
     assert view.phase() == "running 30 s"
     assert parse_poll(poll(ACTIVE, {"state": "pulling", "started": STARTED})).phase() == "pulling image 30 s"
+    layers = {"state": "pulling", "started": STARTED, "layers": {"done": 3, "of": 8}}
+    assert parse_poll(poll(ACTIVE, layers)).phase() == "pulling image 3/8 layers 30 s"
     assert parse_poll(poll(ACTIVE, {"state": "running", "started": STARTED}, clock="?")).phase() == "running"
 
 

@@ -47,6 +47,7 @@ PROFILE: Resource = {
         "on_demand": "never",
         "on_demand_base": 0,
         "time_limit": None,
+        "idle_limit": None,
         "iam_fleet_role": None,
     },
     "recovery": {

@@ -53,10 +53,11 @@ def test_what_has_no_effect_is_named(more: str, key: str, text: str) -> None:
     assert text in note
 
 
-def test_time_limit_of_the_instances() -> None:
-    profile = {**PLAIN, "capacity": {"instance_types": ["g5.xlarge"], "time_limit": 3600}}
+@pytest.mark.parametrize("key", ["time_limit", "idle_limit"])
+def test_limits_of_the_instances(key: str) -> None:
+    profile = {**PLAIN, "capacity": {"instance_types": ["g5.xlarge"], key: 3600}}
     checked, _problems = validate(profile, "there.yml", Setting("there"))
-    assert checked and "capacity.time_limit: no machine is ended" in without_aws(checked)["notes"]
+    assert checked and f"capacity.{key}: no machine is ended" in without_aws(checked)["notes"]
 
 
 @pytest.mark.parametrize(

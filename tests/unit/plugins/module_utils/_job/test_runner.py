@@ -8,6 +8,7 @@ import pwd
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_job_that_ends_well(engine: Engine) -> None:
     assert last["started"] <= last["finished"] and last["instance_id"] == "i-1" and last["spec_sha256"] == "abc"
     ledger = engine.ledger
     assert (ledger["schema"], ledger["experiment"], ledger["job"]) == (1, "exp", "job")
-    assert "pull --quiet repo/img:1" in engine.calls
+    assert "pull repo/img:1" in engine.calls
     assert not [name for name in os.listdir(engine.state_dir) if name != "ledger.json"], "no temporary file stays"
 
 
@@ -287,6 +288,32 @@ def test_sigterm_while_pulling(engine: Engine) -> None:
     assert not any(call.startswith("run") for call in engine.calls)
 
 
+def test_a_pull_tells_how_far_it_is(engine: Engine) -> None:
+    engine.answer(
+        "pull",
+        sh="printf '%s\\n' '1: Pulling from repo/img' 'aa: Pulling fs layer' 'bb: Already exists' 'cc: Waiting'\n"
+        "printf '%s\\n' 'aa: Download complete' 'aa: Pull complete'\n"
+        'until [ -e "$FAKE/go" ]; do sleep 0.05; done; echo "Status: Downloaded newer image for repo/img:1"\n',
+    )
+    process = engine.start()
+    until = time.monotonic() + 60
+    while not (engine.ledger_path.exists() and engine.last.get("layers")):
+        assert time.monotonic() < until, "the ledger never told"
+        time.sleep(0.1)
+    assert (engine.last["state"], engine.last["layers"]) == ("pulling", {"done": 2, "of": 3})
+    (engine.path / "go").touch()
+    assert process.wait(60) == 0
+    assert engine.last["state"] == "succeeded" and "layers" not in engine.last
+
+
+def test_layers_of_a_pull() -> None:
+    layers = runner.Layers()
+    layers.read([b"1.0: Pulling from a/b\n", b"aa: Pulling fs layer\n", b"\xff\n", b"Digest: sha256:0\n"])
+    assert layers.told() == {}
+    layers.read([b"aa: Pull complete\n", b"aa: Download complete\n", b"bb: Waiting\r\n"])
+    assert layers.told() == {"done": 1, "of": 2}
+
+
 def write_notice(engine: Engine, **more: Any) -> str:
     path = engine.path / "notice.json"
     notice = {"kind": "interruption", "action": "terminate", "time": "2026-01-01T12:00:00Z", **more}
@@ -301,6 +328,7 @@ def write_notice(engine: Engine, **more: Any) -> str:
         ({"action": "stop", "time": None}, "interrupted", "interrupted: AWS takes the instance (stop)"),
         ({"kind": "rebalance"}, "interrupted", "interrupted: AWS recommends to leave the instance (rebalance)"),
         ({"kind": "expired"}, "stopped", "stopped: the time limit of the experiment is reached (2026-01-01T12:00:00Z)"),
+        ({"kind": "idle"}, "stopped", "stopped: the idle limit of the instance is reached"),
         ({"kind": "unheard of"}, "stopped", "stopped by SIGTERM, the container ended with 143"),
     ],
 )

@@ -170,6 +170,7 @@ class Machine:
         self.state_file = root / "run/notice.json"
         self.ledger = root / "ledger.json"
         self.job: subprocess.Popen[str] | None = None
+        self.ticks = (1000, 1000)
         for folder in ("bin", "run", "proc/self/ns"):
             (root / folder).mkdir(parents=True)
         programs = {"systemctl": SYSTEMCTL, "umount": UMOUNT, "sync": OTHER, "mount": OTHER}
@@ -198,6 +199,18 @@ class Machine:
                 path.symlink_to(text)
             else:
                 path.write_text(text)
+
+    def program(self, name: str, text: str) -> None:
+        """A program of the machine, lines of a shell."""
+        path = self.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+
+    def tick(self, busy: int, idle: int) -> None:
+        """So many ticks of the one processor go by."""
+        self.ticks = (self.ticks[0] + busy, self.ticks[1] + idle)
+        numbers = f"{self.ticks[0]} 0 0 {self.ticks[1]} 0 0 0 0 0 0"
+        (self.root / "proc/stat").write_text(f"cpu  {numbers}\ncpu0 {numbers}\nintr 1\n")
 
     def start_job(self, listens: bool = True, exit_code: int = 0) -> subprocess.Popen[str]:
         text = JOB.replace("HANDLER", "stop" if listens else "signal.SIG_IGN").replace("EXIT_CODE", str(exit_code))

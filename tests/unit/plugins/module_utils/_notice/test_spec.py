@@ -18,6 +18,7 @@ GOOD: dict[str, Any] = {
     "job_unit": "experiments-spot-job.service",
     "grace": 60,
     "reserve": 20,
+    "idle_limit": 0.0,
     "detach": True,
 }
 
@@ -34,6 +35,7 @@ def test_good_options() -> None:
         ({"period": 90}, "two minutes"),
         ({"grace": -1}, "grace must not be negative"),
         ({"reserve": -1}, "reserve must not be negative"),
+        ({"idle_limit": -1}, "idle_limit must not be negative"),
         ({"expires": "tomorrow"}, "'tomorrow' is no time"),
         ({"webhook": "ftp://h/x"}, "webhook must be"),
         ({"webhook": "https://user:hunter2@h/x"}, "without user and password"),
@@ -71,6 +73,6 @@ def test_the_webhook_is_not_shown() -> None:
 def test_the_unit_has_no_mounts_of_its_own() -> None:
     text = spec.unit_text("exp")
     assert "of experiment exp" in text and "of experiment" not in spec.unit_text(None)
-    assert "MemoryMax=64M" in text and "Restart=always" in text
+    assert "MemoryMax=128M" in text and "Restart=always" in text
     own = r"^(Private|Protect|ReadOnly|ReadWrite|Inaccessible|Bind|TemporaryFile|Root|Mount|ProcSubset|Dynamic)\w*="
     assert not re.findall(own, text, re.MULTILINE)

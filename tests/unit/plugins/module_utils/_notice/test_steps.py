@@ -245,6 +245,32 @@ def test_the_machine_is_powered_off_at_the_time_limit_only(machine: Any, handler
     assert machine.calls[-1] == "poweroff" and machine.state["phase"] == "done"
 
 
+@pytest.mark.parametrize("kind", ["expired", "idle"])
+def test_the_fleet_of_an_instance_that_sets_itself_up_is_ended_first(
+    machine: Any, handler: Any, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    states = {steps.KEEPER_UNIT: ["active", "active", "inactive"]}
+
+    def state_of(unit: str) -> str:
+        seen = states.get(unit) or ["inactive"]
+        if unit == steps.KEEPER_UNIT:
+            assert "poweroff" not in machine.calls
+        return seen.pop(0) if len(seen) > 1 else seen[0]
+
+    monkeypatch.setattr(steps.system, "unit_state", state_of)
+    handler(notice={"kind": kind}).handle()
+    assert machine.calls[-1] == "poweroff" and states[steps.KEEPER_UNIT] == ["inactive"]
+
+
+def test_a_fleet_that_cannot_be_ended_does_not_keep_the_machine_for_ever(
+    machine: Any, handler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "KEEPER_TIME", 0.1)
+    monkeypatch.setattr(steps.system, "unit_state", lambda unit: "active" if unit == steps.KEEPER_UNIT else "inactive")
+    handler(notice={"kind": "idle"}).handle()
+    assert machine.calls[-1] == "poweroff" and "has not ended the fleet" in machine.state["messages"][-1]
+
+
 def test_a_step_that_breaks_does_not_stop_the_others(
     machine: Any, handler: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

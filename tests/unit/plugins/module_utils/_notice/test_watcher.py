@@ -237,6 +237,70 @@ def test_end_of_the_job(make: Any, machine: Any, service: Any, monkeypatch: pyte
     assert machine.calls.count("poweroff") == 2, "asked again while the machine is there"
 
 
+def pass_time(watch: Watcher, machine: Any, monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """A turn of the loop every 5 seconds, on a machine whose one processor has nothing to do."""
+    start = clocks.uptime()
+    for passed in range(0, seconds + 1, 5):
+        monkeypatch.setattr(watcher.clocks, "uptime", lambda passed=passed: start + passed)
+        machine.tick(busy=1, idle=499)
+        watch.step()
+    monkeypatch.setattr(watcher.clocks, "uptime", lambda: start + seconds)
+
+
+def test_idle_limit(make: Any, machine: Any, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = {"state": "succeeded", "instance_id": "i-1", "exit_code": 0}
+    machine.ledger.write_text(json.dumps({"runs": [run]}))
+    machine.ended_job()
+    watch = make(idle_limit=300)
+    pass_time(watch, machine, monkeypatch, 300)
+    assert not machine.state_file.exists(), "it counts from when it is first known that nothing is used"
+    pass_time(watch, machine, monkeypatch, 65)
+    assert (machine.state["kind"], machine.state["job"], machine.state["phase"]) == ("idle", "ended", "done")
+    assert "idle limit: nobody and nothing has used the instance for 300 s" in machine.state["messages"]
+    assert "poweroff" in machine.calls
+    ledger = json.loads(machine.ledger.read_text())
+    assert ledger["runs"] == [run] and [notice["kind"] for notice in ledger["notices"]] == ["idle"]
+    offs = machine.calls.count("poweroff")
+    watch.step()
+    assert machine.calls.count("poweroff") == offs + 1, "asked again while the machine is there"
+
+
+@pytest.mark.parametrize("use", ["job", "ssh", "tmux", "processor", "gpu", "stay", "no limit"])
+def test_what_is_used_is_not_idle(
+    make: Any, machine: Any, service: Any, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    if use == "job":
+        machine.start_job()
+    if use == "ssh":
+        machine.process(70, comm="sshd-session\n", cmdline="sshd-session: ubuntu@notty\0\0\0")
+    if use == "tmux":
+        machine.process(70, comm="tmux: server\n", cmdline="tmux\0new-session\0")
+    if use == "gpu":
+        machine.program("nvidia-smi", "echo 0; echo '[N/A]'; echo 87")
+    if use == "stay":
+        monkeypatch.setattr(ended, "STAY", str(machine.root / "stay"))
+        (machine.root / "stay").touch()
+    if use == "processor":
+        machine.tick = lambda busy, idle: type(machine).tick(machine, 300, 200)
+    pass_time(make(idle_limit=0 if use == "no limit" else 300), machine, monkeypatch, 900)
+    assert not machine.state_file.exists() and "poweroff" not in machine.calls
+
+
+def test_the_idle_limit_begins_anew_after_the_last_use(
+    make: Any, machine: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.program("nvidia-smi", "echo 0")
+    watch = make(idle_limit=300)
+    pass_time(watch, machine, monkeypatch, 240)
+    machine.process(70, comm="sshd\n", cmdline="sshd: ubuntu@pts/0\0")
+    pass_time(watch, machine, monkeypatch, 65)
+    (machine.root / "proc/70/comm").write_text("")
+    pass_time(watch, machine, monkeypatch, 240)
+    assert not machine.state_file.exists()
+    pass_time(watch, machine, monkeypatch, 180)
+    assert machine.state["kind"] == "idle"
+
+
 def test_time_limit_does_not_need_the_service(make: Any, machine: Any, service: Any) -> None:
     service.fault = "drop"
     make(expires=clocks.iso(time.time() - 1)).step()

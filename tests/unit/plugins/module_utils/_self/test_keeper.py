@@ -111,18 +111,20 @@ def test_what_aws_takes_is_left_to_the_next_one(world: World, tmp_path: Path, ki
     assert world.done == ["setting-up", "play", "running"], "neither the fleet nor the machine is ended"
 
 
-def test_the_time_limit_ends_the_fleet(world: World, tmp_path: Path) -> None:
-    world.jobs = [{"unit_active": False, "state": "stopped"}]
-    world.notice = {"kind": "expired"}
+@pytest.mark.parametrize(("kind", "state"), [("expired", "stopped"), ("idle", None), ("idle", "interrupted")])
+def test_a_limit_ends_the_fleet(world: World, tmp_path: Path, kind: str, state: str | None) -> None:
+    world.jobs = [{"unit_active": False, "state": state}]
+    world.notice = {"kind": kind}
     made(world, tmp_path).work()
     assert "delete" in world.done
 
 
+@pytest.mark.parametrize("kind", ["expired", "idle"])
 def test_an_experiment_without_a_job_lasts_until_its_time_is_over(
-    world: World, tmp_path: Path, monkeypatch: Any
+    world: World, tmp_path: Path, monkeypatch: Any, kind: str
 ) -> None:
     world.jobs = [{"unit_active": False, "state": None}]
-    monkeypatch.setattr(world, "sleep", lambda _seconds: world.notice.update(kind="expired"))
+    monkeypatch.setattr(world, "sleep", lambda _seconds: world.notice.update(kind=kind))
     made(world, tmp_path, job=None).work()
     assert world.done == ["setting-up", "play", "running", "ended", "delete"]
 

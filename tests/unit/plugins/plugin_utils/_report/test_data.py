@@ -101,6 +101,14 @@ def test_the_ledger_tells_what_an_instance_was_that_aws_has_forgotten() -> None:
     json.dumps(report)
 
 
+def test_an_instance_that_was_ended_as_idle() -> None:
+    notice = {"instance_id": "i-1", "kind": "idle", "time": None, "seen": past.moment("14:18"), "job": "ended"}
+    run = past.run("i-1", "12:05", "12:20", machine=past.machine())
+    (report,) = data.reports(past.closed(run, notices=[notice]), {}, past.NOW)
+    (line,) = [line for line in words.text([report]).splitlines() if "14:18" in line]
+    assert "idle limit" in line and report["notices"][0]["kind"] == "idle"
+
+
 def test_only_what_aws_itself_takes_in_its_first_hour_is_free() -> None:
     run = past.run("i-1", "12:05", "12:20", machine=past.machine())
     notice = {"instance_id": "i-1", "kind": "interruption", "time": past.moment("12:20"), "seen": past.moment("12:18")}
