@@ -165,6 +165,34 @@ def test_a_failing_job_ends_the_fleet_too(role: User) -> None:
     role.play("close", "-e", "experiment=failing", "-e", "delete_volumes=all")
 
 
+# The watcher gets another limit than the launch gave it, so that nobody waits for that. The processors of a machine of the
+# lab are those of its host, which are never idle while tests run. And the
+# connection that Ansible keeps open is closed, which counts as a login for ten minutes.
+LIMITED = """sudo sed -i 's/^CORES = .*/CORES = 1e6/' /usr/local/lib/experiments-spot/notice/idle.py && sudo python3 -c '
+import json, time
+path = "/etc/experiments-spot/notice.json"
+config = json.load(open(path))
+config.update(LIMIT)
+json.dump(config, open(path, "w"))
+' && sudo systemctl restart experiments-spot-notice && sudo systemd-run --quiet --on-active=2 pkill -f '^sshd: admin'"""
+SOON = 'expires=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 15))'
+
+
+@pytest.mark.parametrize(("limit", "setting"), [("time", SOON), ("idle", "idle_limit=10")], ids=["time", "idle"])
+def test_a_limit_ends_the_fleet_before_the_instance(role: User, limit: str, setting: str) -> None:
+    """Without a job nothing takes time at the end, and a fleet that still stands would launch another instance."""
+    name = f"{limit}-limit"
+    launch(role, name, "-e", '{"job": null, "channels": []}')
+    until(lambda: state(role, name).get("phase") == "running")
+    until(lambda: role.status("-e", f"experiment={name}")[0]["job_state"])  # reads its host keys
+    (instance,) = role.alive(name)
+    role.ssh(instance, name, LIMITED.replace("LIMIT", setting))
+    until(lambda: not role.alive(name))
+    assert state(role, name)["phase"] == "ended" and "fleet" not in role.tagged(name)
+    assert state(role, name)["generation"] == 1
+    role.play("close", "-e", f"experiment={name}", "-e", "delete_volumes=all")
+
+
 def test_what_it_needs_is_said_before_anything_is_made(role: User) -> None:
     before = role.changing_calls()
     bad = '{"recovery": {"bucket": null}, "access": {"instance_profile": null}, "capacity": {"count": 2}}'
