@@ -41,7 +41,6 @@ POLICIES = {"default": "termination", "noTermination": "no-termination"}
 EVENT_TYPES = ("instanceChange", "fleetRequestChange", "error", "information")
 SAME = ("Type", "ValidFrom", "ValidUntil", "ReplaceUnhealthyInstances", "TerminateInstancesWithExpiration")
 SPECIFIED = ("LaunchSpecifications", "LaunchTemplateConfigs")
-NOT_IN_SPECIFICATION = ("SecurityGroupIds", "MetadataOptions", "InstanceInitiatedShutdownBehavior")
 
 
 def bad(what: str) -> Refusal:

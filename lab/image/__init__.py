@@ -26,7 +26,6 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = "experiments-spot-lab/machine"
 SUITE = "bookworm"
 LOGIN_USER = "admin"  # uid and gid 1000, as in Debian's own image at AWS
-USER_DATA_MARKER = "/etc/cloud/lab-user-data"  # put it into a machine before its start, and cloud-init runs
 KEEP = 3  # images of older recipes that stay in the cache and in the engine: other checkouts may use them
 
 PACKAGES = [
@@ -69,7 +68,6 @@ DEFAULT_SOURCES = [
     f"deb http://deb.debian.org/debian-security {SUITE}-security main",
 ]
 HOST_AUTHORITIES = Path("/usr/local/share/ca-certificates")
-ONE_LINE = re.compile(r"deb\s+(?:\[(?P<options>[^]]*)\]\s+)?(?P<uris>\S+)\s+(?P<suites>\S+)\s+(?P<components>.+)")
 # Of the host's apt configuration only what decides whether packages can be had at all.
 APT_OPTIONS = re.compile(
     r'^Acquire::(?:(?:http|https)::Proxy|Check-Valid-Until|Check-Date|Max-FutureTime) "[^"]+";$', re.IGNORECASE

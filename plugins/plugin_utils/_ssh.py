@@ -10,7 +10,7 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 # One master connection for tasks, rsync and logs of an instance; the inventory sets the same path. It is named by the
@@ -152,12 +152,6 @@ CONNECTION_OPTIONS = (
 def multiplex_arguments() -> tuple[str, ...]:
     """The arguments that open and share a master connection, for connections that configure none."""
     return tuple(word for option in (*MULTIPLEX, *KEEP_ALIVE) for word in ("-o", option))
-
-
-def with_checking(target: Target, checking: str) -> Target:
-    """The same target with another StrictHostKeyChecking."""
-    options = tuple(o for o in target.options if not o.startswith("StrictHostKeyChecking="))
-    return replace(target, options=(f"StrictHostKeyChecking={checking}", *options))
 
 
 # ---------------------------------------------------------------------------------------------------------- messages

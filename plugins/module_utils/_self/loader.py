@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from typing import Any, Callable
+from typing import Any
 
 from .._notice import imds
 from .._notice.ec2 import ApiError
@@ -30,7 +30,6 @@ PAUSES = (2, 5, 10, 20, 30, 30, 60, 60, 60, 60)
 # So long (seconds) an instance that can do nothing tries to end its fleet; with capacity.time_limit systemd is sooner.
 # The next one may lie in a network from which AWS can be reached.
 LONGEST = 86400.0
-Pythons = Callable[[], list[tuple[str, tuple[int, int]]]]
 
 
 class LoadError(Exception):

@@ -90,6 +90,17 @@ def test_argument_specs_equal_defaults(role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
+def test_each_variable_of_a_role_is_read(role: str) -> None:
+    home = ROOT / "roles" / role
+    readers = [
+        path for top in ("tasks", "templates", "handlers", "vars", "defaults") for path in home.glob(f"{top}/**/*")
+    ]
+    text = "\n".join(path.read_text() for path in readers if path.is_file())
+    for name in load(home / "defaults/main.yml"):
+        assert re.search(rf"(?<!\w){name}\b(?!:)", text), f"roles/{role} never reads {name}"
+
+
+@pytest.mark.parametrize("role", ROLES)
 def test_role_variables_are_prefixed(role: str) -> None:
     for name in load(ROOT / "roles" / role / "defaults/main.yml"):
         assert name.startswith(f"{role}_")

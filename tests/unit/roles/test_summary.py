@@ -30,7 +30,7 @@ def summary(lifecycle: str, zone: str = "us-east-1a", ssh: dict[str, Any] | None
     return environment.from_string(TEMPLATE.read_text()).render(
         summary_profile={"name": "p", "channels": [], "access": {"remote_user": "admin"}},
         spot={"experiment": "p"},
-        spot_plan={"cost": {}, "pools": [POOL]},
+        summary_plan={"cost": {}, "pools": [POOL]},
         summary_hosts=["h"],
         summary_ssh=ssh or {},
         hostvars={"h": host},

@@ -10,7 +10,6 @@ import pytest
 
 from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
 from ansible_collections.experiments.spot.plugins.plugin_utils._ssh import (
-    Target,
     classify_ssh,
     connection_target,
     instance_target,
@@ -159,8 +158,3 @@ def test_key_with_a_passphrase_needs_an_agent(tmp_path, monkeypatch):
     path = tmp_path / "k"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(path)], check=True)
     assert "ssh-add" in str(private_key_problem(str(path)))
-
-
-def test_with_checking():
-    target = Target("a", options=("StrictHostKeyChecking=yes", "HostKeyAlias=i-1"))
-    assert _ssh.with_checking(target, "accept-new").options == ("StrictHostKeyChecking=accept-new", "HostKeyAlias=i-1")
