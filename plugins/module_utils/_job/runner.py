@@ -17,11 +17,13 @@ Source of these numbers: sysexits.h, docker run reference ("Exit status"), syste
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import json
 import math
 import os
 import pwd
+import select
 import shlex
 import shutil
 import signal
@@ -886,13 +888,40 @@ def wait_child(child: subprocess.Popen[bytes], seconds: float) -> bool:
     return True
 
 
+class Wake:
+    """What threading.Event is to threads, for a handler of signals too.
+
+    A signal that finds the main thread inside an Event would wait for ever for the lock that this thread itself holds.
+    Source: Python documentation, signal, "Note on Signal Handlers and Exceptions"; select(2), the self-pipe.
+    """
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self.writer, False)
+
+    def set(self) -> None:
+        """Wake who waits; a pipe that is full wakes, too."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self.writer, b".")
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it was set, after at most so long."""
+        return bool(select.select([self.reader], [], [], seconds)[0])
+
+    def clear(self) -> None:
+        """Forget all that has set it."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.reader, 1 << 16)  # all that a pipe holds
+
+
 class Run:
     """One container. `wake` is set by whatever ends the waiting: its end, a signal; the time limit is the timeout."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
         self.ledger: Ledger | None = None
-        self.wake = threading.Event()
+        self.wake = Wake()
         self.stopped_by = ""
         self.ended_by = ""
         self.stderr = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -929,6 +930,32 @@ def test_what_is_to_be_built_is_not_there(engine: Engine, tmp_path: Path) -> Non
                         ({**build, "dockerfile": "gpu/Dockerfile"}, f"there is no {build['context']}/gpu/Dockerfile")):  # fmt: skip
         status, out = engine.run(build=wrong)
         assert status == runner.EX_CONFIG and said in out and "section code" in out
+
+
+ANY_MOMENT = """
+import sys, threading
+sys.path.insert(0, {folder!r})
+import runner
+
+wake = {wake}
+
+def handler(frame, event, arg):
+    wake.set()
+    return handler
+
+sys.settrace(handler)
+wake.wait(60)
+wake.clear()
+sys.settrace(None)
+"""
+
+
+@pytest.mark.parametrize(("wake", "hangs"), [("runner.Wake()", False), ("threading.Event()", True)])
+def test_a_signal_may_come_at_any_moment_of_waiting(wake: str, hangs: bool) -> None:
+    """A handler runs between any two lines. That of an Event would wait for what its own thread holds."""
+    text = ANY_MOMENT.format(folder=str(Path(runner.__file__).parent), wake=wake)
+    with pytest.raises(subprocess.TimeoutExpired) if hangs else contextlib.nullcontext():
+        subprocess.run([sys.executable, "-c", text], check=True, timeout=3 if hangs else 50)
 
 
 def test_a_stop_ends_a_build(engine: Engine, tmp_path: Path) -> None:
