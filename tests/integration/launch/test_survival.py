@@ -31,18 +31,26 @@ job:
   mounts: ["/home/admin/digits:/code:ro"]
 recovery: {notice_period: 1}
 """
-# Waits until a checkpoint is being written, and stops the world of the job right there.
+# Stops the world of the job while a checkpoint is being written. One that was written before the signal came does not count.
 FREEZE = r"""
-import glob, os, signal, subprocess, sys, time
+import glob, os, signal, subprocess, sys
 pids = [int(pid) for pid in subprocess.run(["pgrep", "-f", "[t]rain.py --epochs"], capture_output=True, text=True).stdout.split()]
-while not glob.glob(sys.argv[1] + "/checkpoints/.step-*.new"):
-    pass
-for pid in pids:
-    try:
-        os.kill(pid, signal.SIGSTOP)
-    except ProcessLookupError:
-        pass
-print(glob.glob(sys.argv[1] + "/checkpoints/.step-*.new") and "in the middle" or "just after")
+def to_all(number):
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+def written():
+    return glob.glob(sys.argv[1] + "/checkpoints/.step-*.new")
+for _ in range(40):
+    while not written():
+        os.kill(pids[0], 0)
+    to_all(signal.SIGSTOP)
+    if written():
+        print("in the middle")
+        break
+    to_all(signal.SIGCONT)
 """
 
 
