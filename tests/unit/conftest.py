@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from botocore.client import ClientCreator
+from botocore.hooks import EventAliaser
 from botocore.loaders import JSONFileLoader
+from botocore.model import ServiceModel
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,21 @@ def _methods(self: ClientCreator, service_model: Any) -> dict[str, Any]:
 
 
 ClientCreator._create_methods = _methods
+
+# It also looks through all operations of the service, and each of its own calls builds shapes that were built before.
+_models = dict[int, tuple[Any, ServiceModel]]()
+
+
+def _model(self: ClientCreator, service_name: str, api_version: str | None = None) -> ServiceModel:
+    read = self._loader.load_service_model(service_name, "service-2", api_version=api_version)
+    return _models.setdefault(id(read), (read, ServiceModel(read, service_name=service_name)))[1]
+
+
+ClientCreator._load_service_model = _model
+
+# Every session compares the names of some hundred events with all that were ever renamed.
+_alias, _aliaser = EventAliaser._alias_event_name, EventAliaser(None)
+EventAliaser._alias_event_name = lambda self, name: _alias(_aliaser, name)
 
 # A machine that is slow, or busy with whole runs, is no mistake of ours.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -115,7 +115,7 @@ def _section(checked: Checked, keys: Mapping[str, Key], data: Mapping[Any, Any],
 def _value(checked: Checked, key: Key, given: Any, path: Path) -> Any:
     if isinstance(given, Unknown) or (key.kind not in ("section", "items") and has_unknown(given)):
         checked.bad.add(path)
-        return copy.deepcopy(key.default)
+        return _absent(checked, key, path)
     if given is None or given == "":
         return _absent(checked, key, path)
     if key.kind == "section":
@@ -150,7 +150,9 @@ def _items(checked: Checked, key: Key, given: Any, path: Path) -> list[dict[str,
     out = []
     for index, entry in enumerate(entries):
         at = (*path, index)
-        if not isinstance(entry, Mapping):
+        if isinstance(entry, Unknown):
+            checked.bad.add(at)
+        elif not isinstance(entry, Mapping):
             checked.report(at, f"{show(entry)} is {named(entry)}, not a mapping of keys to values", given=entry)
         out.append(_section(checked, key.keys, entry, at) if isinstance(entry, Mapping) else {})
     return out

@@ -28,6 +28,7 @@ STACK_ID = "arn:aws:cloudformation:us-east-1:1:stack/mine/1a2b3c4d-1"
 HERE = {"ec2__Region": "us-east-1", "ec2__SourceInstanceARN": f"{EC2}instance/i-1"}
 
 
+@pytest.mark.slow
 def test_the_template_has_no_faults() -> None:
     assert [str(fault) for fault in lint(TEXT, config=ManualArgs(regions=["us-east-1", "eu-west-1"]))] == []
 

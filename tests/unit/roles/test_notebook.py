@@ -122,6 +122,7 @@ def test_an_image_without_it_is_told_what_to_do(tmp_path: Path, program: str, wo
     assert "-e notebook_install=true" in told and f"pip install {package}" in told
 
 
+@pytest.mark.slow
 def test_the_page_follows_the_notebook_and_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "in.ipynb").write_text("input")
     env = environment(tmp_path, papermill=CLI, nbconvert=NBCONVERT)
@@ -136,6 +137,7 @@ def test_the_page_follows_the_notebook_and_ends_with_it(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.html", "x.ipynb"]
 
 
+@pytest.mark.slow
 def test_an_interruption_keeps_notebook_and_page(tmp_path: Path) -> None:
     (tmp_path / "in.ipynb").write_text("input")
     env = environment(tmp_path, papermill=CLI, nbconvert=NBCONVERT)
@@ -234,6 +236,7 @@ def test_a_notebook_that_was_edited_is_not_replaced(tmp_path: Path, free_port: i
     assert (tmp_path / "work/my train.ipynb").read_text() == "edited"
 
 
+@pytest.mark.slow
 def test_it_ends_when_nobody_uses_it(tmp_path: Path, free_port: int) -> None:
     process = serving(tmp_path, free_port, "--idle", "2")
     told = process.communicate(timeout=60)[0]

@@ -74,6 +74,7 @@ def test_expired_credentials(client: Any, control: Any, refused: Any) -> None:
 class TestEventualConsistency:
     """[EC2 API eventual-consistency]"""
 
+    @pytest.mark.slow
     def test_an_instance_with_all_that_belongs_to_it(self, ec2: Any, run: Any, control: Any, refused: Any) -> None:
         control("consistency", seconds=3)
         spot = run(InstanceMarketOptions={"MarketType": "spot"})

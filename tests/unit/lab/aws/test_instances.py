@@ -265,6 +265,7 @@ def test_terminated_instances_disappear(ec2: Any, run: Any, app: Any, refused: A
         world.config = config
 
 
+@pytest.mark.slow
 def test_start_delay_keeps_an_instance_pending(run: Any, instance: Any, app: Any) -> None:
     world = app.world
     config = world.config

@@ -126,6 +126,7 @@ def test_volumes_are_released_or_deleted_at_the_end(ec2: Any, run: Any, control:
     assert (left["VolumeId"], left["State"], left["Attachments"]) == (volume, "available", [])
 
 
+@pytest.mark.slow
 def test_a_user_who_is_faster(ec2: Any, run: Any, control: Any, seen: Seen) -> None:
     """[UG spot-request-status] instance-terminated-by-user, and the notice has no effect any more"""
     one = run(**SPOT)["InstanceId"]

@@ -96,6 +96,7 @@ def test_the_same_token_is_the_same_request(ask: Any) -> None:
     assert ask(ClientToken="t") == ask(ClientToken="t")
 
 
+@pytest.mark.slow
 def test_a_request_that_was_not_fulfilled_in_its_time(ask: Any, status: Any, control: Any) -> None:
     """[UG spot-request-status] schedule-expired"""
     control("capacity", count=0)

@@ -127,6 +127,7 @@ def test_a_condition_that_no_longer_holds_removes_its_resources_or_retains_them(
     assert {one["LogicalResourceId"] for one in listed} - {""} == {"Group"}
 
 
+@pytest.mark.slow
 def test_a_schedule_that_is_due_removes_its_stack(stacks: Any, client: Any) -> None:
     stacks.create_stack(**at(2))
     assert len(stacks.describe_stacks()["Stacks"]) == 1

@@ -265,6 +265,7 @@ def test_links(move, tmp_path, links, found):
     assert all(path.is_symlink() is (links != "follow") for path in there.iterdir() if path.name != "file")
 
 
+@pytest.mark.slow
 def test_some_thousand_files(move, tmp_path):
     source, there = tmp_path / "source", tmp_path / "there"
     for number in range(4000):
@@ -362,6 +363,7 @@ def interrupted(transfer: Any, target: Any, partial: Path) -> None:
     assert child.wait(timeout=30)
 
 
+@pytest.mark.slow
 def test_a_large_file_that_is_cut_goes_on_from_there(sshd, move, tmp_path):
     source, there = tmp_path / "source", tmp_path / "there"
     source.mkdir()
@@ -379,6 +381,7 @@ def test_a_large_file_that_is_cut_goes_on_from_there(sshd, move, tmp_path):
     assert not kept.exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_on_the_way_arrives_whole_in_the_end(move, tmp_path):
     source, there = tmp_path / "source", tmp_path / "there"
     source.mkdir()

@@ -133,6 +133,7 @@ def test_label(tags: Any, label: str) -> None:
     assert ec2_fleet.label_of(tags) == label
 
 
+@pytest.mark.slow
 def test_in_a_playbook_the_module_gets_its_defaults_and_its_lines_are_shown(tmp_path: Path) -> None:
     """Ansible itself runs plugin and module; EC2 is a stub that launches one instance."""
     instance = (

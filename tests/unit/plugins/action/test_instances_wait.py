@@ -136,6 +136,7 @@ def test_foreign_host_key_is_refused(wait, ec2, tmp_path):
     assert "the host key is not the one its console shows" in result["msg"]
 
 
+@pytest.mark.slow
 def test_fingerprints_are_checked_by_a_scan(wait, ec2, sshd):
     listed = subprocess.run(
         ["ssh-keygen", "-l", "-f", str(sshd.directory / "host.pub")], capture_output=True, text=True, check=True
@@ -164,6 +165,7 @@ def test_wrong_private_key_is_told_at_once(wait, ec2, tmp_path):
     assert "access.remote_user" in result["msg"]
 
 
+@pytest.mark.slow
 def test_timeout_shows_what_to_check_and_the_console(wait, ec2, sshd):
     result = wait(access={"port": 1}, timeout=1)
     assert result["failed"]

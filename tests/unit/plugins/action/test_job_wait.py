@@ -281,6 +281,7 @@ def test_a_tunnel_is_closed_when_the_wait_fails(world):
     assert tunnel.stopped
 
 
+@pytest.mark.slow
 def test_over_a_real_connection(sshd, make_action):
     plugin = make_action(job_wait, {"follow": True}, sshd.options)
     with pytest.raises(AnsibleActionFail, match="no job was started on x-1"):

@@ -95,6 +95,7 @@ def test_what_cannot_be_is_told(make_action: Any, docker: Path, state: str, told
     assert "rm" not in calls(docker), "what is there is not ours"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_in_order(make_action: Any, docker: Path, tmp_path: Path) -> None:
     threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     plugin = make_action(notebook_local, ARGS)
@@ -106,6 +107,7 @@ def test_ctrl_c_ends_it_in_order(make_action: Any, docker: Path, tmp_path: Path)
     assert "secret" not in run
 
 
+@pytest.mark.slow
 def test_an_end_that_nobody_asked_for_is_a_failure(make_action: Any, docker: Path) -> None:
     (docker / "status").write_text("3")
     threading.Timer(1.0, (docker / "running").unlink).start()

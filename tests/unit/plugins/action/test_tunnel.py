@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server() -> Iterator[int]:
     """The port of an HTTP server that lets nobody in."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as one:
-        threading.Thread(target=one.serve_forever, daemon=True).start()
+        threading.Thread(target=one.serve_forever, args=(0.02,), daemon=True).start()
         yield one.server_address[1]
         one.shutdown()
 
@@ -54,6 +54,7 @@ def test_a_port_that_is_taken_is_replaced_by_a_free_one(server: int) -> None:
     assert _tunnel.free_port(free) == free
 
 
+@pytest.mark.slow
 def test_it_tells_the_address_once_and_comes_back(sshd: Any, server: int, tmp_path: Path) -> None:
     told: list[str] = []
     file = tmp_path / "session"

@@ -106,6 +106,7 @@ def test_partial_capacity_leaves_nothing_when_all_are_needed(run: Runner, api: A
     assert api.alive() == []
 
 
+@pytest.mark.slow
 def test_capacity_that_comes_back_is_used(run: Runner, api: Api, present: dict[str, Any]) -> None:
     api.control("capacity", count=0)
     assert run(present)["failed"] is True
@@ -154,6 +155,7 @@ def test_lost_answer_does_not_launch_twice(run: Runner, api: Api, present: dict[
 
 
 @pytest.mark.parametrize("same_token", [True, False])
+@pytest.mark.slow
 def test_two_runs_at_once_launch_once(api: Api, present: dict[str, Any], same_token: bool) -> None:
     start = threading.Barrier(2)
 
@@ -234,6 +236,7 @@ def test_runs_say_what_they_use(run: Runner, api: Api, present: dict[str, Any]) 
     assert api.changes() == ["CreateFleet", "CreateFleet", "CreateTags", "CreateTags"]
 
 
+@pytest.mark.slow
 def test_a_claim_waits_until_the_instance_is_visible(run: Runner, api: Api, present: dict[str, Any]) -> None:
     api.control("fail", action="CreateTags", code="InvalidInstanceID.NotFound", times=1)
     assert run(present, claim_tag="spot:run:a")["changed"] is True

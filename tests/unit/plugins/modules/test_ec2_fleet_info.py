@@ -49,6 +49,7 @@ def test_nothing(look: Runner, api: Api) -> None:
     assert look({"fleet_ids": ["fleet-12345678-1234-1234-1234-123456789012"]})["fleets"] == []
 
 
+@pytest.mark.slow
 def test_all_types_are_found_by_tag_in_three_calls(launch: Runner, look: Runner, api: Api) -> None:
     options = api.options()
     launched = {

@@ -103,6 +103,7 @@ def test_mounted_once_written_once(machine: Machine, server: Any) -> None:
     assert machine.fstab.read_text().count("x-spot.file-system=team") == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_late_is_waited_for(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe_socket:
         port = probe_socket.getsockname()[1]

@@ -128,6 +128,7 @@ def test_it_is_shown_kept_and_only_deleted_by_name(bench: Bench) -> None:
     assert bench.info() == []
 
 
+@pytest.mark.slow
 def test_the_next_generation_finds_the_same_data(bench: Bench) -> None:
     first = bench.make(bench.instance(bench.group())).file_system
     bench.close()

@@ -499,6 +499,7 @@ def test_lab_role_that_does_not_trust_spot_fleet(aws: Aws, lab: Any) -> None:  #
     assert aws.instances() == []
 
 
+@pytest.mark.slow
 def test_lab_no_capacity_leaves_nothing(aws: Aws, lab: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     body = json.dumps({"count": 0}).encode()
     urllib.request.urlopen(urllib.request.Request(f"{aws.url}/lab/capacity", data=body), timeout=30).close()

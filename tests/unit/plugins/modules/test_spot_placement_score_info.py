@@ -93,6 +93,7 @@ def test_the_same_question_is_asked_once(wire: Wire, info: Any) -> None:  # noqa
         ("TargetCapacityLimitExceededException", "ask for less"),
     ],
 )
+@pytest.mark.slow
 def test_limits_are_told_and_not_kept(wire: Wire, info: Any, code: str, part: str) -> None:  # noqa: F811
     wire.script("GetSpotPlacementScores", error(code), answer(("us-east-1", "", 3)))
     done = info()

@@ -73,6 +73,7 @@ def test_one_that_is_under_way_is_waited_for(
     assert not again.changed and len(snapshots(aws)) == 1
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_fails(aws: Aws, run: Any) -> None:  # noqa: F811
     source = aws.volume()
     aws.app.world.machines.delay = 60

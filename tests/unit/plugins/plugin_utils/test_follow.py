@@ -178,6 +178,7 @@ def test_a_notice_ends_the_window(tmp_path, unit_that_runs):
     assert parse_poll(text).notice == NOTICE
 
 
+@pytest.mark.slow
 def test_a_known_notice_does_not_end_the_window(tmp_path, unit_that_runs):
     (tmp_path / "notice.json").write_text(json.dumps(NOTICE))
     command = ["sh", "-c", poll_command(None, window=600, noticed=True)]

@@ -269,6 +269,7 @@ def test_sigterm_becomes_docker_stop_with_the_grace(engine: Engine) -> None:
     assert (engine.last["state"], engine.last["exit_code"]) == ("stopped", 143)
 
 
+@pytest.mark.slow
 def test_sigterm_before_the_container_exists_still_stops_it(engine: Engine) -> None:
     engine.answer("run", sh=UNTIL_STOPPED)
     engine.answer("stop", sh='[ -e "$FAKE/once" ] && touch "$FAKE/stopped" || { touch "$FAKE/once"; exit 1; }\n')
@@ -289,6 +290,7 @@ def test_sigterm_while_pulling(engine: Engine) -> None:
     assert not any(call.startswith("run") for call in engine.calls)
 
 
+@pytest.mark.slow
 def test_a_pull_tells_how_far_it_is(engine: Engine) -> None:
     engine.answer(
         "pull",
@@ -383,6 +385,7 @@ def test_damaged_notice_is_none(tmp_path: Path, text: str) -> None:
     assert runner.read_notice(str(tmp_path / "notice.json")) == {}
 
 
+@pytest.mark.slow
 def test_time_limit(engine: Engine) -> None:
     engine.answer("run", sh=UNTIL_STOPPED)
     engine.answer("stop", sh='touch "$FAKE/stopped"\n')
@@ -800,6 +803,7 @@ def test_sigterm_reaches_the_command_and_its_children(bare: Bare) -> None:
     assert bare.last["state"] == "stopped" and "the job ended with 0" in bare.last["message"]
 
 
+@pytest.mark.slow
 def test_a_notice_says_how_long_the_grace_is_and_who_ends_it(bare: Bare, tmp_path: Path) -> None:
     notice = tmp_path / "notice.json"
     process = bare.start(
@@ -812,6 +816,7 @@ def test_a_notice_says_how_long_the_grace_is_and_who_ends_it(bare: Bare, tmp_pat
     assert bare.last["state"] == "interrupted" and bare.last["exit_code"] == 137
 
 
+@pytest.mark.slow
 def test_the_time_limit_is_that_of_all_scripts(bare: Bare) -> None:
     bare.script("train.sh", TRAP)
     bare.script("first.sh", "sleep 0.3")
@@ -951,6 +956,7 @@ sys.settrace(None)
 
 
 @pytest.mark.parametrize(("wake", "hangs"), [("runner.Wake()", False), ("threading.Event()", True)])
+@pytest.mark.slow
 def test_a_signal_may_come_at_any_moment_of_waiting(wake: str, hangs: bool) -> None:
     """A handler runs between any two lines. That of an Event would wait for what its own thread holds."""
     text = ANY_MOMENT.format(folder=str(Path(runner.__file__).parent), wake=wake)

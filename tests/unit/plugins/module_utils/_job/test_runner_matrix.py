@@ -182,6 +182,7 @@ def test_another_command_runs_all_and_leaves_what_was_known(machine: Machine) ->
     assert len(machine.ledger["combinations"]) == 4 and len(machine.ran) == 5
 
 
+@pytest.mark.slow
 def test_the_time_limit_is_that_of_each_combination(machine: Machine) -> None:
     (machine.todo / "1").write_text("exec sleep 60\n")
     (machine.todo / "2").write_text("sleep 0.3\n")
@@ -248,6 +249,7 @@ def test_what_would_fail_in_the_same_way_is_not_tried_again(machine: Machine, co
     assert machine.run(retries=3)[0] == code and (machine.todo / "tries").read_text() == "x\n"
 
 
+@pytest.mark.slow
 def test_neither_is_what_took_too_long(machine: Machine) -> None:
     (machine.folder / "train.sh").write_text('echo x >> "$DOES/tries"; exec sleep 60\n')
     status, _out = machine.run(retries=3, time_limit=1, stop_grace=1)

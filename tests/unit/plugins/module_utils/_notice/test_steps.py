@@ -81,6 +81,7 @@ def test_job_gets_the_grace_that_the_time_allows(machine: Any, handler: Any) -> 
     assert 38 <= machine.state["grace"] <= 40
 
 
+@pytest.mark.slow
 def test_job_that_ignores_sigterm_is_killed(machine: Any, handler: Any) -> None:
     job = machine.start_job(listens=False)
     handler(left=3, grace=0.2, reserve=1).handle()
@@ -150,6 +151,7 @@ def test_a_file_system_that_lies_on_a_volume_goes_first(machine: Any, handler: A
     ]
 
 
+@pytest.mark.slow
 def test_busy_mount_names_who_keeps_it_and_is_made_safe(machine: Any, service: Any, handler: Any) -> None:
     machine.mount("/data", "/data/more")
     role(service)
@@ -168,6 +170,7 @@ def test_busy_mount_names_who_keeps_it_and_is_made_safe(machine: Any, service: A
     assert "not detached" not in text, "a volume in use is not detached"
 
 
+@pytest.mark.slow
 def test_process_of_the_job_that_keeps_a_mount_is_killed_and_others_are_not(machine: Any, handler: Any) -> None:
     machine.mount("/data")
     machine.ended_job()
@@ -190,6 +193,7 @@ def test_process_of_the_job_that_keeps_a_mount_is_killed_and_others_are_not(mach
     assert any(f"killed cat (pid {job.pid}) of the job" in text for text in machine.state["messages"])
 
 
+@pytest.mark.slow
 def test_a_container_that_still_has_the_volume_keeps_it_busy(machine: Any, handler: Any) -> None:
     machine.mount("/data")
     machine.process(55, mountinfo="9 1 259:1 / /in rw - ext4 x rw\n", ns__mnt="mnt:[2]", comm="jupyter\n")

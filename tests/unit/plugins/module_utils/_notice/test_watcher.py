@@ -63,6 +63,7 @@ def test_garbage_is_no_notice(body: str) -> None:
     "fault",
     [500, 503, 403, 401, "hang", "drop", "noise"],
 )
+@pytest.mark.slow
 def test_a_failing_service_is_no_notice_and_told_once(
     make: Any, machine: Any, service: Any, fault: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.problem import ProfileError
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.resolve import Request, resolve, search_dirs
+from ansible_collections.experiments.spot.plugins.plugin_utils._profile.schema import SCHEMA
 from ansible_collections.experiments.spot.plugins.plugin_utils._profile.validate import Setting
 
 BASE = "region: us-east-1\ncapacity: {instance_types: [t3.medium]}\nimage: {id: ami-01234567}\n"
@@ -72,6 +73,17 @@ def test_a_template_that_fails_hides_no_other_mistake(folder: Path) -> None:
         "x.yml:5: image.id: the template cannot be filled in: 'nope' is undefined; see the variable's name, or put the "
         "text in {% raw %} … {% endraw %}",
     ]
+
+
+@pytest.mark.parametrize("key", sorted(set(SCHEMA) - {"extends", "experiment"}))
+@pytest.mark.parametrize("value", ["'{{ nope }}'", "['{{ nope }}']"])
+def test_a_whole_section_that_cannot_be_filled_in_is_one_mistake(folder: Path, key: str, value: str) -> None:
+    (folder / "x.yml").write_text(f"extends: base\n{key}: {value}\n")
+    texts = fails(folder, "x")
+    assert "cannot be filled in: 'nope' is undefined" in texts[0]
+    # A list in the place of a mapping is a second one, and then its mistakes are the whole section's.
+    assert [text for text in texts[1:] if key not in text.partition(": ")[2].partition(":")[0]] == []
+    assert not [text for text in texts if "Unknown" in text]
 
 
 def test_mistakes_come_by_file_and_line(folder: Path) -> None:
