@@ -39,7 +39,7 @@ lint: setup-test  ## ruff, mypy, shellcheck, cfn-lint, ansible-lint (production)
 	@scripts/lint
 
 unit: setup-test  ## Unit tests, without those that take seconds (`make test` runs them too)
-	@$(VENV)/pytest -n 3 --dist worksteal -m "not lab and not slow" tests/unit
+	@$(VENV)/pytest -n 2 --dist worksteal -m "not lab and not slow" tests/unit
 
 sanity: setup-test  ## ansible-test sanity and antsibull-docs over the collection
 	@scripts/sanity

@@ -66,6 +66,7 @@ def install(world: World) -> None:
     """Put images and public parameters into moto's backends."""
     config = world.config
     parameters = ssm_backends[config.account_id][config.region]._parameters
+    parameters.latest_amis_loaded = True  # moto's own list is the long one
     for definition in config.images:
         image = Image(world.backend, definition, config.region)
         world.backend.amis[image.id] = image

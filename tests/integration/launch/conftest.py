@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[3]
 CHECKOUT = f"{zlib.crc32(bytes(ROOT)):08x}"
 LAB_NAME = "-".join(["wholerun", CHECKOUT, *filter(None, [os.environ.get("PYTEST_XDIST_WORKER")])])
 
+# Files that take long begin first, so that no worker ends with one of them while the others have nothing left.
+LONG = ("self", "faults", "results", "resume", "volumes", "code", "survival", "mover", "surroundings")
 
 POLICY = json.loads((ROOT / "docs/controller-policy.json").read_text())
 # An administrator's, who has more than that policy.
@@ -39,6 +41,12 @@ volumes: []
 job: null
 runtime: {docker: false}
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """pytest-xdist hands out files in this order (--no-loadscope-reorder; by number of tests otherwise)."""
+    names = [f"test_{name}" for name in LONG]
+    items.sort(key=lambda item: names.index(item.path.stem) if item.path.stem in names else len(names))
 
 
 def lab(*args: str) -> str:

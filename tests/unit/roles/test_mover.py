@@ -57,6 +57,7 @@ def quiet(_text: str) -> None:
     pass
 
 
+@pytest.mark.slow
 def test_there_and_back_again(mover: ModuleType, tree: Path, tmp_path: Path, s3: Any) -> None:  # noqa: F811
     bucket = mover.Bucket("s3://mine/deep/er", s3)
     tally = mover.copy(mover.Folder(str(tree)), bucket, quiet)

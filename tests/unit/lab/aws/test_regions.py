@@ -41,6 +41,7 @@ def all_of(ec2: Any) -> list[str]:
     return [i["InstanceId"] for r in ec2.describe_instances()["Reservations"] for i in r["Instances"]]
 
 
+@pytest.mark.slow
 def test_each_region_has_its_own_instances(ec2: Any, far: Any, run: Any, app: Any) -> None:
     """An inventory over all regions must not see an instance twice"""
     here, there = run(), launch(far, WEST)

@@ -91,6 +91,7 @@ def test_check_mode_in_makes_no_directory(move, code, tmp_path):
     assert not (tmp_path / "deep").exists()
 
 
+@pytest.mark.slow
 def test_delete_only_when_asked(move, code, tmp_path):
     there = tmp_path / "there"
     move("out", f"{code}/", there)
@@ -317,6 +318,7 @@ def test_what_stays_behind_without_recursive_is_told(move, code, tmp_path):
 
 
 @pytest.mark.parametrize("direction", ["out", "in"])
+@pytest.mark.slow
 def test_a_large_deletion_needs_a_yes_once(move, code, tmp_path, monkeypatch, direction):
     monkeypatch.setattr(_channel, "STATE_DIRECTORY", str(tmp_path / "state"))
     there = tmp_path / "there"

@@ -102,6 +102,7 @@ def other_key(directory: Path) -> str:
     return str(directory / "other")
 
 
+@pytest.mark.slow
 def test_login_with_the_key_from_the_console_then_again_without_it(wait, ec2, sshd, tmp_path):
     result = wait()
     assert "failed" not in result, result.get("msg")
@@ -147,6 +148,7 @@ def test_fingerprints_are_checked_by_a_scan(wait, ec2, sshd):
     assert result["instances"][0]["host_key_verified"] == "console"
 
 
+@pytest.mark.slow
 def test_accept_new_warns(wait, ec2, monkeypatch, tmp_path):
     warned: list[str] = []
     monkeypatch.setattr(instances_wait.display, "warning", warned.append, raising=False)
@@ -200,6 +202,7 @@ def test_check_mode_looks_once_and_writes_nothing(wait, ec2, sshd, tmp_path):
     assert not (tmp_path / "ssh").exists()
 
 
+@pytest.mark.slow
 def test_terminated_forgets_the_key(wait, ec2, sshd, tmp_path):
     wait()
     ec2.instance = {**ec2.instance, "State": {"Name": "terminated"}}
@@ -224,6 +227,7 @@ def test_wrong_access_values_all_at_once(wait):
     assert all(name in str(error.value) for name in ("access.address", "access.host_keys", "access.port"))
 
 
+@pytest.mark.slow
 def test_quiet(wait, monkeypatch):
     assert wait(quiet=True)["shown"] == []
     monkeypatch.setenv("EXPERIMENTS_SPOT_QUIET", "1")
@@ -286,6 +290,7 @@ def test_one_connection_carries_wait_tasks_and_files(wait, sshd, tmp_path):
     assert (sshd.directory / "sshd.log").read_text().count("Accepted publickey") == logins + 1
 
 
+@pytest.mark.slow
 def test_connection_of_another_user_is_not_taken_for_ours(sshd):
     ours = dataclasses.replace(_ssh.connection_target(sshd.options), options=(f"ControlPath={sshd.sockets}/%k",))
     assert _ssh.try_login(ours).meaning == _ssh.READY

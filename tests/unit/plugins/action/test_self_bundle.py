@@ -98,6 +98,7 @@ def body(s3: Any, name: str) -> bytes:
     return bytes(s3.get_object(Bucket="mine", Key=f"runs/x/{name}")["Body"].read())
 
 
+@pytest.mark.slow
 def test_it_is_uploaded_once_and_removed_whole(s3: Any, code: Path) -> None:
     wanted = {"spot": spot(code), "plan": PLAN, "begin": True}
     assert run(check_mode=True, **wanted)["changed"] and names(s3) == set()

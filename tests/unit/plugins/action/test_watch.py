@@ -36,6 +36,7 @@ def test_lines_come_as_they_are_and_the_status_is_kept() -> None:
     assert said == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_a_signal_ends_the_run_in_order(tmp_path: Path) -> None:
     """A worker with a child: the child gets SIGINT, may clean up, and neither outlives the other."""
     child = tmp_path / "child.py"

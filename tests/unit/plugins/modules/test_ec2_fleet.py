@@ -746,6 +746,7 @@ def test_request_that_botocore_refuses_to_send_is_told_once(run: Module, wire: W
     assert clock.slept == []
 
 
+@pytest.mark.slow
 def test_no_credentials(run: Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

@@ -66,6 +66,7 @@ def remaining(aws: Aws) -> dict[str, list[str]]:  # noqa: F811
     }
 
 
+@pytest.mark.slow
 def test_two_runs_remove_all_and_a_third_changes_nothing(aws: Aws, made: Made, absent: Any) -> None:  # noqa: F811
     first = absent()
     assert first.rc == 0, first.msg

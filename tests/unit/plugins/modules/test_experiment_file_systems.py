@@ -63,6 +63,7 @@ def bench(aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     return Bench(aws, capsys)
 
 
+@pytest.mark.slow
 def test_a_launch_without_file_systems_asks_efs_nothing(bench: Bench) -> None:
     assert bench.plan().rc == 0
     bench.info()
@@ -100,6 +101,7 @@ def test_without_the_permission_it_is_named_before_anything_is_made(bench: Bench
     assert "elasticfilesystem:DescribeFileSystems" in done.msg
 
 
+@pytest.mark.slow
 def test_it_is_shown_kept_and_only_deleted_by_name(bench: Bench) -> None:
     instance = bench.instance(bench.group())
     made = bench.make(instance).file_system
@@ -139,6 +141,7 @@ def test_the_next_generation_finds_the_same_data(bench: Bench) -> None:
     assert again.file_system["mount_targets"] == first["mount_targets"]
 
 
+@pytest.mark.slow
 def test_what_is_not_ours_and_what_others_use_is_refused(bench: Bench) -> None:
     theirs = bench.efs.create_file_system(CreationToken="console")["FileSystemId"]
     instance = bench.instance(bench.group())

@@ -92,6 +92,7 @@ HARDLY_EVER_CHANGES = [
 ]
 
 
+@pytest.mark.slow
 def test_calls_of_a_new_experiment_and_of_the_next_one(aws: Aws, plan: Any) -> None:  # noqa: F811
     first = plan()
     assert sorted(aws.calls()) == sorted(NEW + HARDLY_EVER_CHANGES)
@@ -153,6 +154,7 @@ def test_a_parameter_of_the_user_is_asked_every_time(aws: Aws, plan: Any) -> Non
         assert "GetParameter" in aws.calls()
 
 
+@pytest.mark.slow
 def test_zones_are_asked_only_when_a_subnet_does_not_show_them(aws: Aws, plan: Any) -> None:  # noqa: F811
     assert plan(capacity={"zones": ["us-east-1a"]}).rc == 0
     assert "DescribeAvailabilityZones" not in aws.calls()
@@ -211,6 +213,7 @@ def test_volumes_may_follow_the_instances(aws: Aws, plan: Any) -> None:  # noqa:
     assert (after.rc, after.zone, after.elsewhere["zone"]) == (0, "us-east-1c", "us-east-1c"), after.msg
 
 
+@pytest.mark.slow
 def test_all_problems_in_one_error(aws: Aws, plan: Any) -> None:  # noqa: F811
     elsewhere = aws.ec2.create_volume(Size=1, AvailabilityZone="us-east-1a", VolumeType="gp3")["VolumeId"]
     other = aws.ec2.run_instances(
@@ -256,6 +259,7 @@ def test_all_problems_in_one_error(aws: Aws, plan: Any) -> None:  # noqa: F811
     assert other in done.msg
 
 
+@pytest.mark.slow
 def test_key_pair_of_another_private_key(aws: Aws, plan: Any, tmp_path: Path) -> None:  # noqa: F811
     aws.ec2.import_key_pair(KeyName="mine", PublicKeyMaterial=make_key(tmp_path / "one"))
     make_key(tmp_path / "two")
@@ -313,6 +317,7 @@ def test_refused_credentials_are_said_once(plan: Any, monkeypatch: pytest.Monkey
     assert "\n" not in done.msg
 
 
+@pytest.mark.slow
 def test_named_aws_profile_that_does_not_exist(plan: Any) -> None:
     done = plan({"aws_profile": "nobody", "access_key": "", "secret_key": ""})
     assert done.rc == 1

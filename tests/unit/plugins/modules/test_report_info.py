@@ -54,6 +54,7 @@ def test_an_interrupted_instance_tells_when_and_why(aws: Aws, info: Any) -> None
     assert one["end_time"] >= one["launch_time"]
 
 
+@pytest.mark.slow
 def test_without_permissions_prices_are_missing_and_it_is_said(aws: Aws, info: Any) -> None:  # noqa: F811
     aws.instance()
     for action in ("DescribeSpotPriceHistory", "GetProducts"):

@@ -348,6 +348,7 @@ def test_absent_ends_what_a_cancelled_request_has_left(wire: Wire, fleet: Any) -
     assert wire.of("CancelSpotFleetRequests") == []
 
 
+@pytest.mark.slow
 def test_absent_names_what_could_not_be_cancelled(wire: Wire, fleet: Any) -> None:  # noqa: F811
     wire.script("DescribeSpotFleetRequests", described(item(), item(TWO)))
     wire.script("CancelSpotFleetRequests", cancelled((ONE, "unexpectedError"), (TWO, "fleetRequestIdDoesNotExist")))
@@ -446,6 +447,7 @@ def info(capsys: pytest.CaptureFixture[str], **args: Any) -> list[dict[str, Any]
     return done.spot_fleets
 
 
+@pytest.mark.slow
 def test_lab_request_repeat_and_remove(aws: Aws, lab: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     first = lab(target_capacity=2)
     assert (first.rc, first.changed) == (0, True), first.msg
@@ -471,6 +473,7 @@ def test_lab_request_repeat_and_remove(aws: Aws, lab: Any, capsys: pytest.Captur
     assert again.spot_fleet["spot_fleet_request_id"] != first.spot_fleet["spot_fleet_request_id"]
 
 
+@pytest.mark.slow
 def test_lab_maintain_up_and_down(aws: Aws, lab: Any) -> None:  # noqa: F811
     made = lab(type="maintain")
     assert (made.rc, made.spot_fleet["type"]) == (0, "maintain"), made.msg

@@ -34,6 +34,7 @@ def test_named_snapshot_is_taken_once(aws: Aws, run: Any) -> None:  # noqa: F811
     assert len(snapshots(aws)) == 1
 
 
+@pytest.mark.slow
 def test_progress_is_told_until_it_is_complete(aws: Aws, run: Any, tmp_path: Path) -> None:  # noqa: F811
     source, told = aws.volume(), tmp_path / "told"
     aws.app.world.machines.delay = 60

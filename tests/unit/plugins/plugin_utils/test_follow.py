@@ -168,6 +168,7 @@ def unit_that_runs(tmp_path, monkeypatch):
     return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
 
+@pytest.mark.slow
 def test_a_notice_ends_the_window(tmp_path, unit_that_runs):
     command = ["sh", "-c", poll_command(None, window=600)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unit_that_runs) as process:

@@ -96,6 +96,7 @@ def test_each_is_its_module(name: str) -> None:
     assert plugin.work is module.run
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_here(aws: Aws) -> None:  # noqa: F811
     wanted = profile(image={"id": None, "ssm_parameter": DEBIAN})
     done = action(launch_plan_info.ActionModule, profile=wanted, caller_cidr="198.51.100.7/32").run()

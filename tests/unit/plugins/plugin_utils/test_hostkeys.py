@@ -87,6 +87,7 @@ def test_damaged_keys_are_not_keys(text):
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.slow
 def test_real_keys_and_their_fingerprints(tmp_path, kind):
     subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(tmp_path / "k")], check=True)
     key = parse_key((tmp_path / "k.pub").read_text())

@@ -174,6 +174,7 @@ def test_nobody_answers(repo: Repo, tmp_path: Path, ssh: SshServer) -> None:
     assert rc and "the name of the server is not known" in explain(err, "x", "", "/code")
 
 
+@pytest.mark.slow
 def test_http_with_a_token(repo: Repo, tmp_path: Path) -> None:
     with http_server(repo.bare.parent, "git", TOKEN) as (address, seen):
         url = f"{address}/train.git"
@@ -191,6 +192,7 @@ def test_http_with_a_token(repo: Repo, tmp_path: Path) -> None:
         assert rc and "the server refuses the login" in told and "wrong" not in told
 
 
+@pytest.mark.slow
 def test_codecommits_helper_logs_in_with_the_role(repo: Repo, tmp_path: Path) -> None:
     """With an aws command that answers as AWS's does: the login comes from it, and the repository is told to it."""
     tool = tmp_path / "bin/aws"

@@ -77,6 +77,7 @@ def test_a_service_that_refuses_every_token_is_a_fault(service: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("with_token", [True, False])
+@pytest.mark.slow
 def test_faults(service: Any, fault: Any, text: str, with_token: bool) -> None:
     imds = Imds(service.url)
     if with_token:
