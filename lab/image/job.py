@@ -30,7 +30,7 @@ PYTHON = "3.11"  # Debian 12's
 DATA_ONLY = "scikit-learn"  # its data set is used, its code and scipy are not
 GLIBC_TAGS = ("manylinux_2_36", "manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014")
 LABEL = "experiments.spot.recipe"
-GZIP_LEVEL = 1  # the registry is on the same machine: time counts, not bytes
+GZIP_LEVEL = 0  # the registry is on the same machine: time counts, not bytes, and each pull would decompress them again
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
@@ -74,7 +74,7 @@ def pip_command(target: Path, wanted: Sequence[str], machine: str, *, dependenci
 def recipe() -> str:
     """12 hex digits of all that decides what is in the image."""
     files = {path.name: path.read_bytes() for path in (HERE / "job.sh", REQUIREMENTS)}
-    words = [platform.machine(), image.SUITE, *PACKAGES, *ENVIRONMENT, *GLIBC_TAGS, *image.EXCLUDED]
+    words = [platform.machine(), image.SUITE, str(GZIP_LEVEL), *PACKAGES, *ENVIRONMENT, *GLIBC_TAGS, *image.EXCLUDED]
     return image.recipe_hash(files, words)
 
 
