@@ -32,6 +32,8 @@ NAME, TAG = "experiments/digits", "1"
 HOST = "registry.lab"  # what the machines call the gateway
 PORT = 5000
 JOB_IMAGE = f"{HOST}:{PORT}/{NAME}:{TAG}"
+PYTHON_NAME = "experiments/python"
+PYTHON_IMAGE = f"{HOST}:{PORT}/{PYTHON_NAME}:{TAG}"
 NOTEBOOK_NAME = "experiments/notebook"
 NOTEBOOK_IMAGE = f"{HOST}:{PORT}/{NOTEBOOK_NAME}:{TAG}"
 START_TIMEOUT = 20.0  # seconds
@@ -181,6 +183,8 @@ def _alive(pid: int) -> bool:
 def ensure_job_image(registry: Registry, say: Say = print) -> None:
     """Sees to it that the registry has the demo's job image, of today's recipe, as `JOB_IMAGE`.
 
+    Its first layer alone is `PYTHON_IMAGE`, for jobs that need no packages.
+
     Args:
         registry: Started.
         say: Gets one line per step.
@@ -189,10 +193,8 @@ def ensure_job_image(registry: Registry, say: Say = print) -> None:
         EngineError: The image cannot be built; has what pip or mmdebstrap said.
     """
 
-    def build(directory: Path) -> list[job.Layer]:
-        return [job.build(directory)]
-
-    _ensure(registry, NAME, job.recipe(), build, say)
+    _ensure(registry, NAME, job.recipe(), job.build, say)
+    _ensure(registry, PYTHON_NAME, job.recipe(), lambda _directory: pushed_layers(registry, NAME, TAG)[:1], say)
 
 
 def ensure_notebook_image(registry: Registry, say: Say = print) -> None:

@@ -1,7 +1,7 @@
-"""The container image of the demo's job: Debian's Python 3.11 with a few packages from PyPI, as one layer.
+"""The container image of the demo's job: Debian's Python 3.11 as one layer, a few packages from PyPI as a second.
 
-No engine and no registry take part: the layer is a tar file that mmdebstrap writes, the rest of an image is two small
-JSON documents (https://distribution.github.io/distribution/spec/manifest-v2-2/).
+No engine and no registry take part: the layers are parts of a tar file that mmdebstrap writes, the rest of an image is
+two small JSON documents (https://distribution.github.io/distribution/spec/manifest-v2-2/).
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import os
 import platform
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lab import engine, image
 from lab.engine import EngineError
@@ -27,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE.parents[1] / "examples" / "digits" / "requirements.txt"
 PACKAGES = ["base-files", "coreutils", "dash", "libstdc++6", "python3"]
 PYTHON = "3.11"  # Debian 12's
+OF_PACKAGES = ("usr/local/", "var/cache/matplotlib/")  # what the second layer holds
 DATA_ONLY = "scikit-learn"  # its data set is used, its code and scipy are not
 GLIBC_TAGS = ("manylinux_2_36", "manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014")
 LABEL = "experiments.spot.recipe"
@@ -106,8 +109,8 @@ def go_architecture(machine: str) -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
-def build(directory: Path) -> Layer:
-    """Makes the layer in `directory`.
+def build(directory: Path) -> list[Layer]:
+    """Makes both layers in `directory`: Debian's Python, and the packages.
 
     Raises:
         EngineError: pip or mmdebstrap failed; has what they said.
@@ -123,7 +126,31 @@ def build(directory: Path) -> Layer:
             *(f"--aptopt={option}" for option in image.host_apt_options()),
             *(f"--extract-hook={hook}", image.SUITE, "-", *image.host_sources()),
         ]
-        return compress(argv, directory / "job-layer.tar.gz", directory / "job-build.log")
+        parts = [directory / "python.tar", directory / "packages.tar"]
+        with _output(argv, directory / "job-build.log") as stream:
+            split(stream, *parts)
+        return [_pack(part) for part in parts]
+
+
+def split(stream: IO[bytes], base: Path, packages: Path) -> None:
+    """Writes the entries of a tar stream that are `OF_PACKAGES` to one tar file, all others to the other."""
+    with (
+        tarfile.open(fileobj=stream, mode="r|") as source,
+        tarfile.open(base, "w") as first,
+        tarfile.open(packages, "w") as second,
+    ):
+        for member in source:
+            own = f"{member.name.removeprefix('./')}/".startswith(OF_PACKAGES)
+            (second if own else first).addfile(member, source.extractfile(member) if member.isreg() else None)
+    while stream.read(1 << 20):  # the padding, without which the writer would not end well
+        pass
+
+
+def _pack(part: Path) -> Layer:
+    with part.open("rb") as file:
+        layer = gzip_layer(_blocks(file), part.with_suffix(".tar.gz"))
+    part.unlink()
+    return layer
 
 
 def _install(site: Path) -> None:
@@ -146,18 +173,35 @@ def compress(argv: Sequence[str], path: Path, log: Path) -> Layer:
     Raises:
         EngineError: it failed; has the end of its log.
     """
+    try:
+        with _output(argv, log) as stream:
+            return gzip_layer(_blocks(stream), path)
+    except EngineError:
+        path.unlink()
+        raise
+
+
+@contextmanager
+def _output(argv: Sequence[str], log: Path) -> Iterator[IO[bytes]]:
+    """What a command writes. Raises EngineError at the end where it failed, or where that is no whole tar stream."""
     environment = os.environ | {"PATH": engine.SEARCH_PATH, "LC_ALL": "C.UTF-8"}
+    broken: Exception | None = None
     with (
         open(log, "wb") as errors,
         subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, env=environment) as source,
     ):
         assert source.stdout is not None
-        layer = gzip_layer(iter(partial(source.stdout.read, 1 << 20), b""), path)
-    if source.returncode:
-        path.unlink()
+        try:
+            yield source.stdout
+        except tarfile.TarError as error:
+            broken = error
+    if source.returncode or broken:
         tail = " | ".join(log.read_text(errors="replace").strip().splitlines()[-4:])
-        raise EngineError(f"Building the job image failed; the end of {log}: {tail}")
-    return layer
+        raise EngineError(f"Building the job image failed; the end of {log}: {tail}") from broken
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(partial(stream.read, 1 << 20), b"")
 
 
 def gzip_layer(blocks: Iterable[bytes], path: Path) -> Layer:

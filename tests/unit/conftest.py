@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 from botocore.client import ClientCreator
 from botocore.hooks import EventAliaser
 from botocore.loaders import JSONFileLoader
@@ -48,6 +50,11 @@ ClientCreator._load_service_model = _model
 # Every session compares the names of some hundred events with all that were ever renamed.
 _alias, _aliaser = EventAliaser._alias_event_name, EventAliaser(None)
 EventAliaser._alias_event_name = lambda self, name: _alias(_aliaser, name)
+
+# `boto3.client` keeps a session, and with it the credentials of the first test that asked: one for each credentials here.
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE")
+_session_of = functools.cache(lambda *_keys: boto3.Session())
+boto3._get_default_session = lambda: _session_of(*(os.environ.get(key) for key in _KEYS))
 
 # A machine that is slow, or busy with whole runs, is no mistake of ours.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -44,9 +44,9 @@ def built(layer: job.Layer, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Job images cost nothing here; the list has one entry for each that was built."""
     times: list[Path] = []
 
-    def build(directory: Path) -> job.Layer:
+    def build(directory: Path) -> list[job.Layer]:
         times.append(directory)
-        return layer
+        return [layer, job.gzip_layer([b"packages"], directory / "packages.tar.gz")]
 
     monkeypatch.setattr(job, "build", build)
     return times
@@ -54,6 +54,7 @@ def built(layer: job.Layer, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_the_job_image_has_its_static_name() -> None:
     assert registry.JOB_IMAGE == "registry.lab:5000/experiments/digits:1"
+    assert registry.PYTHON_IMAGE == "registry.lab:5000/experiments/python:1"
 
 
 def test_a_registry_that_never_ran_has_no_process_and_stops(one: registry.Registry) -> None:
@@ -139,6 +140,18 @@ def test_the_job_image_is_pushed_once_and_again_when_the_recipe_changes(
     registry.ensure_job_image(one, nothing)
     assert len(built) == 2
     assert registry.pushed_recipe(one, registry.NAME, registry.TAG) == "0" * 12
+
+
+@needs_registry
+def test_the_image_without_packages_is_the_first_layer(
+    one: registry.Registry, built: list[Path], layer: job.Layer
+) -> None:
+    one.start(nothing)
+    registry.ensure_job_image(one, nothing)
+    both = registry.pushed_layers(one, registry.NAME, registry.TAG)
+    (first,) = registry.pushed_layers(one, registry.PYTHON_NAME, registry.TAG)
+    assert len(both) == 2 and first == both[0] and first.digest == layer.digest
+    assert registry.pushed_recipe(one, registry.PYTHON_NAME, registry.TAG) == job.recipe()
 
 
 @needs_registry

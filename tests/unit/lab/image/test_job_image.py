@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,31 @@ def test_gzip_layer_is_the_same_for_the_same_data(tmp_path: Path) -> None:
     assert job.gzip_layer([b"x"], tmp_path / "1").digest == job.gzip_layer([b"x"], tmp_path / "2").digest
 
 
+def archive(**files: str) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as made:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(text), 0o640
+            made.addfile(member, io.BytesIO(text.encode()))
+    return data.getvalue()
+
+
+def held(path: Path) -> dict[str, tuple[str, int]]:
+    with tarfile.open(path) as made:
+        return {one.name: (made.extractfile(one).read().decode(), one.mode) for one in made}
+
+
+def test_packages_come_into_a_layer_of_their_own(tmp_path: Path) -> None:
+    ours = {"./usr/local/lib/a.py": "a", "./var/cache/matplotlib/fonts.json": "f"}
+    rest = {"./usr/bin/python3": "p", "./usr/localhost": "l", "./var/cache/x": "x"}
+    stream = io.BytesIO(archive(**rest, **ours))
+    job.split(stream, tmp_path / "base", tmp_path / "packages")
+    assert held(tmp_path / "base") == {name: (text, 0o640) for name, text in rest.items()}
+    assert held(tmp_path / "packages") == {name: (text, 0o640) for name, text in ours.items()}
+    assert not stream.read(), "read to its end, or the writer is told that nobody reads"
+
+
 def test_config_and_manifest_agree() -> None:
     layer = job.Layer(Path("x"), "sha256:outer", 7, "sha256:inner")
     config = job.encode(job.config([layer], "abc", "amd64", "2026-01-01T00:00:00Z"))
@@ -65,6 +92,15 @@ def test_a_failing_bootstrap_is_one_error_and_leaves_no_layer(tmp_path: Path) ->
     with pytest.raises(engine.EngineError, match="E: no mirror"):
         job.compress(argv, tmp_path / "layer", tmp_path / "log")
     assert not (tmp_path / "layer").exists()
+
+
+def test_what_is_no_whole_archive_is_one_error_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mmdebstrap").write_text("#!/bin/sh\necho 'E: no mirror' >&2; echo no archive; exit 2\n")
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    monkeypatch.setattr(engine, "SEARCH_PATH", f"{tmp_path}:{engine.SEARCH_PATH}")
+    monkeypatch.setattr(job, "_install", lambda site: None)
+    with pytest.raises(engine.EngineError, match="E: no mirror"):
+        job.build(tmp_path)
 
 
 def test_a_failing_pip_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
