@@ -194,7 +194,8 @@ def ensure_job_image(registry: Registry, say: Say = print) -> None:
     """
 
     _ensure(registry, NAME, job.recipe(), job.build, say)
-    _ensure(registry, PYTHON_NAME, job.recipe(), lambda _directory: pushed_layers(registry, NAME, TAG)[:1], say)
+    if pushed_recipe(registry, PYTHON_NAME, TAG) != job.recipe():
+        push(registry, PYTHON_NAME, TAG, pushed_layers(registry, NAME, TAG)[:1], job.recipe())
 
 
 def ensure_notebook_image(registry: Registry, say: Say = print) -> None:

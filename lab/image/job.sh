@@ -21,11 +21,13 @@ find "$packages/fontTools" -mindepth 1 -maxdepth 1 -type d ! -name misc -exec rm
 rm -rf "$packages"/fontTools/misc/*.so "$packages"/PIL/_avif.* "$packages"/PIL/_webp.* "$packages"/pillow.libs/libavif* \
     "$packages"/pillow.libs/libwebp* "$packages"/pillow.libs/libsharpyuv* \
     "$packages/matplotlib/mpl-data/fonts/afm" "$packages/matplotlib/mpl-data/fonts/pdfcorefonts" "$root"/usr/lib/*/gconv
-find "$packages/matplotlib/mpl-data/fonts/ttf" -type f ! -name 'DejaVuSans*' -delete
+find "$packages/matplotlib/mpl-data/fonts/ttf" -type f ! -name 'DejaVuSans*' ! -name 'LastResort*' -delete
 find "$packages" -type d -empty -delete
 
 # A container starts from this image each time: what it would compute at every start is computed once.
 chroot "$root" python3 -m compileall -q /usr/lib/python3.11 /usr/lib/python3 /usr/local/lib/python3.11 >/dev/null || true
 MPLCONFIGDIR=/var/cache/matplotlib MPLBACKEND=Agg chroot "$root" python3 -c '
-import io, numpy, matplotlib.pyplot
-matplotlib.pyplot.figure().savefig(io.BytesIO(), format="png")' >/dev/null
+import io, numpy, matplotlib.pyplot as plot
+plot.semilogy([1, 10], label="$x^2$")
+plot.legend()
+plot.savefig(io.BytesIO(), format="png")' >/dev/null
