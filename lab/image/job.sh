@@ -16,16 +16,20 @@ find "$packages" "$root/usr/lib/python3.11" -type d \( -name tests -o -name test
     -o -name sample_data -o -name ensurepip -o -name lib2to3 -o -name idlelib -o -name pydoc_data \) -prune -exec rm -rf {} +
 find "$packages" -type f \( -name '*.c' -o -name '*.h' -o -name '*.a' -o -name '*.pyi' \) -delete
 # Each machine pulls this image anew: without what no job here uses it is a quarter smaller. (fontTools is for PDF files,
-# avif and webp are other formats of pictures, matplotlib's other fonts are for formulas, gconv is for iconv.)
+# avif and webp are other formats of pictures, matplotlib's other fonts are other styles of formulas, gconv is for iconv.)
 find "$packages/fontTools" -mindepth 1 -maxdepth 1 -type d ! -name misc -exec rm -rf {} +
 rm -rf "$packages"/fontTools/misc/*.so "$packages"/PIL/_avif.* "$packages"/PIL/_webp.* "$packages"/pillow.libs/libavif* \
     "$packages"/pillow.libs/libwebp* "$packages"/pillow.libs/libsharpyuv* \
-    "$packages/matplotlib/mpl-data/fonts/afm" "$packages/matplotlib/mpl-data/fonts/pdfcorefonts" "$root"/usr/lib/*/gconv
-find "$packages/matplotlib/mpl-data/fonts/ttf" -type f ! -name 'DejaVuSans*' ! -name 'LastResort*' -delete
+    "$packages/tzdata" "$packages/numpy/distutils" "$packages/numpy/f2py" "$root"/usr/lib/*/gconv \
+    "$packages/matplotlib/mpl-data/fonts/afm" "$packages/matplotlib/mpl-data/fonts/pdfcorefonts"
+find "$packages/matplotlib/mpl-data/fonts/ttf" -type f ! -name 'DejaVuSans*' ! -name 'cm*' ! -name 'LastResort*' -delete
 find "$packages" -type d -empty -delete
 
-# A container starts from this image each time: what it would compute at every start is computed once.
-chroot "$root" python3 -m compileall -q /usr/lib/python3.11 /usr/lib/python3 /usr/local/lib/python3.11 >/dev/null || true
+# What a container would compute at every start is computed once; without the sources an image has half as many files, and
+# ext4 is slow to make files where many were deleted a moment ago. (What cannot be compiled keeps its source.)
+chroot "$root" python3 -m compileall -q -b /usr/lib/python3.11 /usr/lib/python3 /usr/local/lib/python3.11 >/dev/null || true
+find "$packages" "$root/usr/lib/python3.11" "$root/usr/lib/python3" -name '*.py' -exec \
+    sh -c 'for source; do [ ! -e "${source}c" ] || rm "$source"; done' sh {} +
 MPLCONFIGDIR=/var/cache/matplotlib MPLBACKEND=Agg chroot "$root" python3 -c '
 import io, numpy, matplotlib.pyplot as plot
 plot.semilogy([1, 10], label="$x^2$")

@@ -31,6 +31,7 @@ SPEC: dict[str, Any] = {
     "experiment": {"type": "str", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "private_key_file": {"type": "path"},
     "known_hosts_file": {"type": "path", "default": "~/.ssh/experiments.spot/known_hosts"},
     "config_file": {"type": "path", "default": "~/.ssh/experiments.spot/config"},
     "user_config_file": {"type": "path", "default": "~/.ssh/config"},
@@ -113,7 +114,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         _validation, args = self.validate_argument_spec(SPEC)
         if args["state"] == "absent":
-            return {**result, **self._answer(args, [])}
+            return {**result, **self._absent(args)}
         if not re.fullmatch(EXPERIMENT_PATTERN, args["experiment"]):
             raise AnsibleActionFail(f"experiment {args['experiment']!r} is not {EXPERIMENT_FORM}")
         hostvars = (task_vars or {}).get("hostvars", {})
@@ -124,6 +125,20 @@ class ActionModule(ActionBase):
         if not places:  # all instances are being taken: the next ones replace them
             return {**result, **NOTHING}
         return {**result, **self._answer(args, [_sshconfig.entry(args["experiment"], place) for place in places])}
+
+    def _absent(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Without the entries, and without both halves of the key: first what lets in, then what knows of it."""
+        # A name that no experiment of ours can have would be a path to something else.
+        key = args["private_key_file"] if re.fullmatch(EXPERIMENT_PATTERN, args["experiment"]) else None
+        gone = [path for path in (key, f"{key}.pub") if key and os.path.lexists(path)]
+        for path in gone if not self._task.check_mode else []:
+            try:
+                os.unlink(path)
+            except OSError as error:
+                raise AnsibleActionFail(f"The key {path} cannot be removed: {error.strerror}") from error
+        answer = self._answer(args, [])
+        diffs = [{"before_header": path, "after_header": path, "before": "a key\n", "after": ""} for path in gone]
+        return {**answer, "changed": answer["changed"] or bool(gone), "diff": [*diffs, *answer["diff"]]}
 
     def _answer(self, args: dict[str, Any], entries: list[_sshconfig.Entry]) -> dict[str, Any]:
         """A file that cannot be written is told and no reason to stop: the instances can be reached without it."""

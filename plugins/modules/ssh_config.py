@@ -36,6 +36,9 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  private_key_file:
+    description: With O(state=absent), a key that only this experiment used; it and its public half are removed.
+    type: path
   known_hosts_file:
     description: Where the verified host keys are.
     type: path
@@ -66,9 +69,10 @@ EXAMPLES = r"""
     experiment: digits
     hosts: "{{ groups['spot_experiment'] }}"
 
-- name: Forget them
+- name: Forget them, and remove the key that only they had
   experiments.spot.ssh_config:
     experiment: digits
+    private_key_file: ~/.ssh/experiments.spot/digits
     state: absent
 """
 

@@ -45,4 +45,8 @@ def session(profile: str | None = None) -> Any:
 def preload(service: str) -> None:
     """Read the data files of a service now. Asks nobody, and fails at nothing: who makes a client is told."""
     with contextlib.suppress(NameError), contextlib.suppress(BotoCoreError, ValueError):
-        session().client(service, region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        made = session()
+        made.client(service, region_name="us-east-1", **keys)
+        # What a client looks up when it first asks for pages.
+        _models(made._session.get_config_variable("data_path")).load_service_model(service, "paginators-1")

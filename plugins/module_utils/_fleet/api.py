@@ -19,13 +19,13 @@ except ImportError:  # The module tells: AnsibleAWSModule checks for boto3.
     pass
 
 from ansible_collections.amazon.aws.plugins.module_utils.botocore import (
-    boto3_inventory_conn,
     get_aws_connection_info,
     is_boto3_error_code,
 )
 from ansible_collections.amazon.aws.plugins.module_utils.tagging import ansible_dict_to_boto3_tag_list
 from ansible_collections.amazon.aws.plugins.module_utils.transformation import ansible_dict_to_boto3_filter_list
 
+from .._experiment import sdk
 from .errors import AnsibleFleetError, FleetErrorHandler
 
 READ_ATTEMPTS = 10
@@ -57,9 +57,14 @@ def connect(module: Any, *, attempts: int, region: str = "") -> Any:
         read_timeout=READ_TIMEOUT_S,
     )
     configured, endpoint, options = get_aws_connection_info(module)
+    given = options.pop("aws_config", None)
     try:
-        return boto3_inventory_conn(
-            conn_type="client", resource="ec2", region=region or configured, endpoint=endpoint, config=config, **options
+        return sdk.session(options.pop("profile_name", None)).client(
+            "ec2",
+            region_name=region or configured,
+            endpoint_url=endpoint,
+            config=config.merge(given) if given else config,
+            **options,
         )
     except (ValueError, botocore.exceptions.BotoCoreError) as error:
         raise AnsibleFleetError(message="connect to AWS", exception=error) from error

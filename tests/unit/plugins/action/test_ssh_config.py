@@ -92,6 +92,36 @@ def test_close_removes_the_entry_and_leaves_the_rest(make_action: Any, home: Pat
     assert write(make_action, state="absent", experiment="A b")["changed"] is False
 
 
+def test_close_removes_both_halves_of_the_key(make_action: Any, home: Path) -> None:
+    write(make_action)
+    for name in ("digits", "digits.pub", "other"):
+        (home / ".ssh/experiments.spot" / name).write_text("a key")
+    keys = home / ".ssh/experiments.spot"
+    given = {"state": "absent", "private_key_file": str(keys / "digits")}
+    foreseen = write(make_action, check_mode=True, **given)
+    assert foreseen["changed"] is True and (keys / "digits").exists() and (keys / "digits.pub").exists()
+    answer = write(make_action, **given)
+    assert foreseen["diff"] == answer["diff"]
+    assert [one["before_header"] for one in answer["diff"]] == [str(keys / n) for n in ("digits", "digits.pub", "config")]
+    assert sorted(path.name for path in keys.iterdir()) == ["config", "config.lock", "other"]
+    again = write(make_action, **given)
+    assert (again["changed"], again["diff"]) == (False, [])
+
+
+def test_a_name_that_leads_elsewhere_removes_no_key(make_action: Any, home: Path) -> None:
+    (home / "mine").write_text("a key")
+    for name in ("../mine", "A b"):
+        given = {"state": "absent", "experiment": name, "private_key_file": str(home / ".ssh/../mine")}
+        assert write(make_action, **given)["changed"] is False
+    assert (home / "mine").exists()
+
+
+def test_a_key_that_cannot_be_removed_is_told(make_action: Any, home: Path) -> None:
+    (home / "key").mkdir()  # nobody, root neither, unlinks a directory
+    with pytest.raises(AnsibleActionFail, match="The key .*/key cannot be removed: Is a directory"):
+        write(make_action, state="absent", private_key_file=str(home / "key"))
+
+
 def test_nothing_is_made_to_forget_an_experiment(make_action: Any, home: Path) -> None:
     assert write(make_action, state="absent")["changed"] is False
     assert not (home / ".ssh").exists()

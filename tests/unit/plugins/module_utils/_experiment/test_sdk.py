@@ -38,6 +38,7 @@ def test_what_was_preloaded_is_not_read_again(read: list[str]) -> None:
     assert any("/ec2/" in path for path in read)
     read.clear()
     first, second = (sdk.session().client("ec2", **KEYS) for _ in range(2))
+    assert first.can_paginate("describe_instances")
     assert read == []
     assert first.meta.service_model.operation_names == second.meta.service_model.operation_names
 
