@@ -129,7 +129,7 @@ class ActionModule(ActionBase):
     def _absent(self, args: dict[str, Any]) -> dict[str, Any]:
         """Without the entries, and without both halves of the key: first what lets in, then what knows of it."""
         # A name that no experiment of ours can have would be a path to something else.
-        key = args["private_key_file"] if re.fullmatch(EXPERIMENT_PATTERN, args["experiment"]) else None
+        key: str = (args["private_key_file"] if re.fullmatch(EXPERIMENT_PATTERN, args["experiment"]) else None) or ""
         gone = [path for path in (key, f"{key}.pub") if key and os.path.lexists(path)]
         for path in gone if not self._task.check_mode else []:
             try:

@@ -52,7 +52,13 @@ _alias, _aliaser = EventAliaser._alias_event_name, EventAliaser(None)
 EventAliaser._alias_event_name = lambda self, name: _alias(_aliaser, name)
 
 # `boto3.client` keeps a session, and with it the credentials of the first test that asked: one for each credentials here.
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE")
+_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+)
 _session_of = functools.cache(lambda *_keys: boto3.Session())
 boto3._get_default_session = lambda: _session_of(*(os.environ.get(key) for key in _KEYS))
 

@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 
+from lab.registry import PYTHON_IMAGE
+
 ROOT = Path(__file__).resolve().parents[3]
 # One lab a checkout and pytest-xdist worker.
 CHECKOUT = f"{zlib.crc32(bytes(ROOT)):08x}"
@@ -41,6 +43,9 @@ volumes: []
 job: null
 runtime: {docker: false}
 """
+# The job of the profile lab without its learning, for tests of what is around a job: a small image, and done at once.
+SHORT = ["sh", "-c", "mkdir -p $SPOT_STATE_DIR/results && echo epoch > $SPOT_STATE_DIR/results/metrics.csv"]
+LIGHT = ("-e", json.dumps({"job": {"image": PYTHON_IMAGE, "command": SHORT}}))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

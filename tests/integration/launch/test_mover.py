@@ -18,7 +18,7 @@ region: us-east-1
 capacity: {instance_types: [t3.medium]}
 image: {ssm_parameter: /aws/service/debian/release/12/latest/amd64, root_volume_size: 8}
 access: {remote_user: admin, instance_profile: spot-mover}
-job: {image: "registry.lab:5000/experiments/digits:1"}
+job: {image: "registry.lab:5000/experiments/python:1"}
 """
 
 

@@ -28,8 +28,8 @@ volumes:
   - {{name: far-data, size: 1, mount_point: /data}}
 job:
   name: digits
-  image: registry.lab:5000/experiments/digits:1
-  command: python3 /code/train.py --epochs 2 --results /data/far/results
+  image: registry.lab:5000/experiments/python:1
+  command: [sh, -c, mkdir -p /data/far/results && cp /code/train.py /data/far/results/]
   mounts: ["/home/admin/digits:/code:ro"]
 """
 MACHINES = f"""

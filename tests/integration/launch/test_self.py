@@ -37,9 +37,8 @@ job:
 # The volume is looked at from outside, by the same profile in the other mode.
 OUTSIDE = '{"job": null, "recovery": {"mode": "controller", "bucket": null}}'
 
-SHARED = """{"job": {"command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}],
+SHARED = """{"job": {"image": "registry.lab:5000/experiments/python:1", "command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}],
  "capacity": {"time_limit": 7200}}"""
-SLEEP = '{"job": {"command": ["sleep", "600"]}}'
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +152,12 @@ def test_what_cannot_be_set_up_does_not_go_on_for_ever(role: User) -> None:
 
 
 def test_a_failing_job_ends_the_fleet_too(role: User) -> None:
-    launch(role, "failing", "-e", '{"job": {"command": ["sh", "-c", "exit 7"]}}')
+    launch(
+        role,
+        "failing",
+        "-e",
+        '{"job": {"image": "registry.lab:5000/experiments/python:1", "command": ["sh", "-c", "exit 7"]}}',
+    )
     until(lambda: state(role, "failing").get("phase") == "ended")
     assert state(role, "failing")["job"] == {
         "state": "failed",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, User
+from .conftest import LIGHT, ROOT, User
 
 pytestmark = pytest.mark.lab
 
@@ -158,7 +158,7 @@ def test_a_locale_that_is_not_utf_8_is_refused_before_anything_starts(user: User
 @pytest.mark.parametrize("stage", ["experiments.spot.access", "experiments.spot.hosts : Let ssh know"])
 def test_credentials_that_expire_in_the_middle(user: User, stage: str) -> None:
     """The error says why, what may still cost and what to do; the same command goes on from there."""
-    late = (*DEMO, "-e", "experiment=late")
+    late = (*DEMO, *LIGHT, "-e", "experiment=late")
     process = user.start("launch", *late)
     assert process.stdout
     read = []

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.registry import JOB_IMAGE
+from lab.registry import PYTHON_IMAGE
 from tests.unit.project.test_documentation import AWS, LAB, section
 
 from .conftest import ROOT, User
@@ -63,7 +63,7 @@ def profile() -> tuple[str, str]:
     text = block(AWS, "yaml")
     named = re.match(r"# (profiles/\w+\.yml)\n", text)
     assert named
-    for key, value in (("extends", "lab"), ("image", JOB_IMAGE)):
+    for key, value in (("extends", "lab"), ("image", PYTHON_IMAGE)):
         text, times = re.subn(rf"(?m)^( *{key}: )\S+", rf"\g<1>{value}", text)
         assert times == 1, key
     return named[1], text

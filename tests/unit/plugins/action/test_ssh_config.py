@@ -102,7 +102,9 @@ def test_close_removes_both_halves_of_the_key(make_action: Any, home: Path) -> N
     assert foreseen["changed"] is True and (keys / "digits").exists() and (keys / "digits.pub").exists()
     answer = write(make_action, **given)
     assert foreseen["diff"] == answer["diff"]
-    assert [one["before_header"] for one in answer["diff"]] == [str(keys / n) for n in ("digits", "digits.pub", "config")]
+    assert [one["before_header"] for one in answer["diff"]] == [
+        str(keys / n) for n in ("digits", "digits.pub", "config")
+    ]
     assert sorted(path.name for path in keys.iterdir()) == ["config", "config.lock", "other"]
     again = write(make_action, **given)
     assert (again["changed"], again["diff"]) == (False, [])
@@ -118,7 +120,7 @@ def test_a_name_that_leads_elsewhere_removes_no_key(make_action: Any, home: Path
 
 def test_a_key_that_cannot_be_removed_is_told(make_action: Any, home: Path) -> None:
     (home / "key").mkdir()  # nobody, root neither, unlinks a directory
-    with pytest.raises(AnsibleActionFail, match="The key .*/key cannot be removed: Is a directory"):
+    with pytest.raises(AnsibleActionFail, match=r"The key .*/key cannot be removed: Is a directory"):
         write(make_action, state="absent", private_key_file=str(home / "key"))
 
 
