@@ -34,10 +34,12 @@ options:
 """
 
 import functools
+import io
 import json
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -228,8 +230,15 @@ class CallbackModule(CallbackBase):
         self.look_every = constants.DEFAULT_INTERNAL_POLL_INTERVAL
 
     @harmless
+    def _show_at_once(self) -> None:
+        """Ansible leaves it to the system when a line is seen: through a pipe or in a file, after eight kilobytes."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)
+
+    @harmless
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Remembers the playbook and listens for Ctrl-C."""
+        self._show_at_once()
         self.playbook = os.path.basename(getattr(playbook, "_file_name", "") or "")
         before = signal.getsignal(signal.SIGINT)
         if callable(before):

@@ -211,7 +211,7 @@ def user(lab_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> U
     clean = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "ANSIBLE_", "EXPERIMENTS_SPOT_"))
+        if not name.startswith(("AWS_", "ANSIBLE_", "EXPERIMENTS_SPOT_", "PYTHON"))
     }
     env = clean | lab_env | {
         "HOME": str(home),

@@ -176,14 +176,15 @@ def test_nothing_breaks_a_run(callback, tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_real_run(tmp_path: Path):
-    """One run of ansible-playbook: stopped by SIGINT, it says how to go on; let through, it shows the table."""
+    """One run of ansible-playbook through a pipe: each line comes at once; stopped by SIGINT, it says how to go on."""
     root = Path(stages.__file__).resolve().parents[2]
     book = tmp_path / "book.yml"
     book.write_text(
         "- name: Wait here\n  hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n"
-        "    - experiments.spot.show: {msg: started}\n    - ansible.builtin.pause: {seconds: 60}\n"
+        "    - experiments.spot.show: {msg: started}\n    - ansible.builtin.wait_for: {timeout: 60}\n"
     )
-    environ = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
+    environ = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg")}
+    environ.pop("PYTHONUNBUFFERED", None)  # what is printed is seen at once all the same
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(book)]
     process = subprocess.Popen(
         command, cwd=root, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
