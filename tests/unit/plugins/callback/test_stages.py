@@ -174,14 +174,30 @@ def test_nothing_breaks_a_run(callback, tmp_path):
     assert callback._display.debug
 
 
+# Tells something and goes on for long. (Whenever Ansible starts a task it writes out what it has printed before.)
+TELLS = """
+import time
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+class ActionModule(ActionBase):
+    def run(self, tmp=None, task_vars=None):
+        Display().display("started")
+        time.sleep(60)
+        return {}
+"""
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_a_real_run(tmp_path: Path):
     """One run of ansible-playbook through a pipe: each line comes at once; stopped by SIGINT, it says how to go on."""
+    (tmp_path / "action_plugins").mkdir()
+    (tmp_path / "action_plugins/tells.py").write_text(TELLS)
     root = Path(stages.__file__).resolve().parents[2]
     book = tmp_path / "book.yml"
     book.write_text(
         "- name: Wait here\n  hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n"
-        "    - experiments.spot.show: {msg: started}\n    - ansible.builtin.wait_for: {timeout: 60}\n"
+        "    - experiments.spot.show: {msg: first}\n    - tells:\n"
     )
     environ = {**os.environ, "ANSIBLE_CONFIG": str(root / "ansible.cfg")}
     environ.pop("PYTHONUNBUFFERED", None)  # what is printed is seen at once all the same
