@@ -37,6 +37,7 @@ def install(world: World) -> None:
     """Let the lab answer at CloudFormation's address."""
     LabStacks.world = world
     urls.url_paths["{0}/$"] = LabStacks.dispatch
+    # moto's modules are typed, but not as something that anybody replaces or imports from elsewhere.
     models.ResourceMap = LabResources  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""The container image of notebooks: the job image, and as a second layer papermill and JupyterLab from PyPI."""
+"""The container image of notebooks: the job image, and as a third layer papermill and JupyterLab from PyPI."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def recipe() -> str:
 
 
 def build(directory: Path) -> job.Layer:
-    """Makes the second layer in `directory`.
+    """Makes that layer in `directory`.
 
     Raises:
         EngineError: pip failed; has what it said.

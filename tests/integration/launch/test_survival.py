@@ -31,7 +31,7 @@ job:
   mounts: ["/home/admin/digits:/code:ro"]
 recovery: {notice_period: 1}
 """
-# Stops the world of the job while a checkpoint is being written. One that was written before the signal came does not count.
+# Stops the world of the job while a checkpoint is being written. One that was written before the stop does not count.
 FREEZE = r"""
 import glob, os, signal, subprocess, sys
 pids = [int(pid) for pid in subprocess.run(["pgrep", "-f", "[t]rain.py --epochs"], capture_output=True, text=True).stdout.split()]
@@ -41,12 +41,22 @@ def to_all(number):
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+def stopped():  # a signal takes effect a moment after it was sent; one that has ended is stopped, too
+    for pid in pids:
+        try:
+            if open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] not in "TtZX":
+                return False
+        except OSError:
+            pass
+    return True
 def written():
     return glob.glob(sys.argv[1] + "/checkpoints/.step-*.new")
 for _ in range(40):
     while not written():
         os.kill(pids[0], 0)
     to_all(signal.SIGSTOP)
+    while not stopped():
+        pass
     if written():
         print("in the middle")
         break
