@@ -77,7 +77,9 @@ def test_a_template_that_fails_hides_no_other_mistake(folder: Path) -> None:
 
 @pytest.mark.parametrize("key", sorted(set(SCHEMA) - {"extends", "experiment"}))
 @pytest.mark.parametrize("value", ["'{{ nope }}'", "['{{ nope }}']"])
-def test_a_whole_section_that_cannot_be_filled_in_is_a_mistake_of_that_key_alone(folder: Path, key: str, value: str) -> None:
+def test_a_whole_section_that_cannot_be_filled_in_is_a_mistake_of_that_key_alone(
+    folder: Path, key: str, value: str
+) -> None:
     (folder / "x.yml").write_text(f"extends: base\n{key}: {value}\n")
     texts = fails(folder, "x")
     assert "cannot be filled in: 'nope' is undefined" in texts[0]
