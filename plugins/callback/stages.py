@@ -258,7 +258,7 @@ class CallbackModule(CallbackBase):
     @harmless
     def _end_in_order(self, number: int) -> None:
         """Lets a task that goes on until Ctrl-C come to its own end; it runs in a child with a session of its own."""
-        self._display.display(f"\n{KEEPS_GOING[self.action]}; Ctrl-C once more ends at once.")
+        self._tell(f"\n{KEEPS_GOING[self.action]}; Ctrl-C once more ends at once.")
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, number)
 
@@ -266,7 +266,14 @@ class CallbackModule(CallbackBase):
     def _tell_interruption(self) -> None:
         if self.ours and not self.get_option("quiet"):
             seconds = time.monotonic() - self.stages.began
-            self._display.display("\n" + interruption_text(self.stages.current or "start", self.action, seconds))
+            self._tell("\n" + interruption_text(self.stages.current or "start", self.action, seconds))
+
+    def _tell(self, text: str) -> None:
+        """Shows something in the handler of a signal, which may have come in the middle of the writing of a line."""
+        try:
+            self._display.display(text)
+        except RuntimeError:  # "reentrant call inside BufferedWriter"
+            os.write(sys.stdout.fileno(), f"{text}\n".encode())
 
     @harmless
     def v2_playbook_on_play_start(self, play: Any) -> None:

@@ -188,6 +188,47 @@ class ActionModule(ActionBase):
 """
 
 
+def test_ctrl_c_in_the_middle_of_a_line(callback, monkeypatch, capfd):
+    def display(text: str) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stdout>'>")
+
+    run(callback)
+    monkeypatch.setattr(callback._display, "display", display)
+    callback.ours = True
+    callback._tell_interruption()
+    assert "The same command goes on from here" in capfd.readouterr().out
+    assert callback._display.debug == []
+
+
+# A signal that comes while its own process writes a line.
+WRITES = """
+import io, os, signal, sys
+from types import SimpleNamespace
+sys.path.insert(0, "COLLECTIONS")
+from ansible_collections.experiments.spot.plugins.callback.stages import CallbackModule
+from ansible.utils.display import Display
+
+class Raw(io.FileIO):
+    def write(self, data):
+        if b"a task" in bytes(data):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(data)
+
+sys.stdout = io.TextIOWrapper(io.BufferedWriter(Raw(1, "w", closefd=False)), line_buffering=True)
+plugin = CallbackModule(display=Display())
+plugin.ours, plugin.get_option = True, {"quiet": False}.get
+signal.signal(signal.SIGINT, lambda *_: plugin._tell_interruption())
+Display().display("a task")
+"""
+
+
+def test_a_line_that_was_being_written_hides_nothing(tmp_path: Path):
+    program = WRITES.replace("COLLECTIONS", str(Path(stages.__file__).resolve().parents[2] / "collections"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The same command goes on from here" in done.stdout and "a task" in done.stdout
+
+
 @pytest.mark.slow
 def test_ctrl_c_in_a_real_run(tmp_path: Path):
     """One run of ansible-playbook through a pipe: each line comes at once; stopped by SIGINT, it says how to go on."""
