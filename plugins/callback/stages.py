@@ -16,6 +16,8 @@ description:
   - Adds up wall time and tasks for each stage of a run and shows a table after the recap. A stage is a role, or a play
     for tasks outside roles.
   - After Ctrl-C it says that the same command goes on from there.
+  - What a run prints is seen at once through a pipe and in a file too; Ansible alone writes it out when the next task
+    begins, so that a long one says nothing.
   - It only adds lines, so it works beside any other callback.
 requirements:
   - Enable it in the configuration with C(callbacks_enabled = experiments.spot.stages).
