@@ -23,7 +23,7 @@ from moto.cloudformation.parsing import ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.core.responses import ActionResult, EmptyResult
-from moto.scheduler.models import Schedule, scheduler_backends  # type: ignore[attr-defined]
+from moto.scheduler.models import Schedule, scheduler_backends
 
 from lab.aws.network import in_use
 from lab.aws.world import World
@@ -37,8 +37,7 @@ def install(world: World) -> None:
     """Let the lab answer at CloudFormation's address."""
     LabStacks.world = world
     urls.url_paths["{0}/$"] = LabStacks.dispatch
-    # moto's modules are typed, but not as something that anybody replaces or imports from elsewhere.
-    models.ResourceMap = LabResources  # type: ignore[misc]
+    models.ResourceMap = LabResources  # type: ignore[misc]  # a class in the place of its base class
 
 
 def reset() -> None:
@@ -90,6 +89,7 @@ def remove(world: World, backend: CloudFormationBackend, name: str) -> None:
         groups = [
             one for one in stack.stack_resources if getattr(one, "cf_resource_type", "") == "AWS::EC2::SecurityGroup"
         ]
+        # moto types a resource as the base class, which has no id.
         if any(in_use(region, group.physical_resource_id) for group in groups):  # type: ignore[attr-defined]
             stack.status = "DELETE_FAILED"
         else:
@@ -190,7 +190,7 @@ class LabSchedule(Schedule, CloudFormationModel):
             region_name, account_id, "default", resource_name, given.get("Description"), given["ScheduleExpression"],
             None, given["FlexibleTimeWindow"], given["Target"], None, None, None, None, None,
         )  # fmt: skip
-        made.start_date, made.due = start, start  # type: ignore[assignment]
+        made.start_date, made.due = start, start  # type: ignore[assignment]  # declared as text, used as a number
         scheduler_backends[account_id][region_name].get_schedule_group("default").add_schedule(made)
         return made
 

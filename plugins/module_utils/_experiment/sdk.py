@@ -46,7 +46,6 @@ def preload(service: str) -> None:
     """Read the data files of a service now. Asks nobody, and fails at nothing: who makes a client is told."""
     with contextlib.suppress(NameError), contextlib.suppress(BotoCoreError, ValueError):
         keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
-        made = session()
-        made.client(service, region_name="us-east-1", **keys)
-        # What a client looks up when it first asks for pages.
-        _models(made._session.get_config_variable("data_path")).load_service_model(service, "paginators-1")
+        client = session().client(service, region_name="us-east-1", **keys)
+        # The first such question, whichever it is about, reads which calls come in pages.
+        client.can_paginate(next(iter(client.meta.method_to_api_mapping)))
