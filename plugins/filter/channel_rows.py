@@ -43,7 +43,6 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.plugin_utils._channel import name_of
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import size
 
 Row = dict[str, "str | int | float"]
@@ -61,6 +60,8 @@ def channel_rows(registered: Sequence[Mapping[str, Any]], ranks: Sequence[int]) 
 
 def row(channel: Mapping[str, Any], rank: int, result: Mapping[str, Any]) -> Row:
     """One channel on one host."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils._channel import name_of
+
     return {
         "channel": name_of(channel),
         "rank": rank,

@@ -55,8 +55,6 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.experiments.spot.plugins.plugin_utils._channel import ChannelError, chosen, is_for
-
 
 def channels(
     listed: list[Mapping[str, Any]],
@@ -66,6 +64,8 @@ def channels(
     rank: int | None = None,
 ) -> list[Mapping[str, Any]]:
     """See the documentation of the filter."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils._channel import ChannelError, chosen, is_for
+
     if direction not in ("", "in", "out"):
         raise AnsibleFilterError(f"direction {direction!r}: allowed are in and out")
     try:

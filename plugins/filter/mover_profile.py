@@ -54,8 +54,6 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _mover
-
 
 def mover_profile(
     ends: Sequence[str],
@@ -65,6 +63,8 @@ def mover_profile(
     endpoint: str = "",
 ) -> dict[str, Any]:
     """See the documentation of the filter."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils import _mover
+
     sent = _mover.Sent(files, endpoint)
     try:
         source, target = _mover.ends_of(str(ends[0]), str(ends[1]))

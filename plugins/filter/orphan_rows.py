@@ -48,11 +48,11 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.module_utils._orphans import find
-
 
 def orphan_rows(rows: list[dict[str, Any]], jobs: dict[str, dict[str, Any]], grace: int = 3600) -> dict[str, Any]:
     """See the documentation of the filter."""
+    from ansible_collections.experiments.spot.plugins.module_utils._orphans import find
+
     kept, in_use = find.settle(rows, jobs, datetime.now(timezone.utc), int(grace))
     return {"rows": kept, "in_use": in_use}
 

@@ -41,11 +41,11 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _price_plot
-
 
 def price_plot(found: Mapping[str, Any]) -> str:
     """See the documentation of the filter."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils import _price_plot
+
     try:
         start, end = (datetime.fromisoformat(str(found["period"][key])) for key in ("start", "end"))
         return _price_plot.svg(list(found["pools"]), start, end)

@@ -48,13 +48,13 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, exits
-
 
 def report(
     read: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], now: datetime | None = None
 ) -> list[dict[str, Any]]:
     """See the documentation of the filter; ``now`` (UTC) is for tests."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils._report import data, exits
+
     with exits.wants("report", "what report_info and job_info returned"):
         return data.reports(read, jobs, now or datetime.now(timezone.utc))
 

@@ -37,11 +37,11 @@ _value:
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, page
-
 
 def report_html(reports: Sequence[Mapping[str, Any]]) -> str:
     """See the documentation of the filter."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, page
+
     with exits.wants("report_html", "what the filter report returned"):
         return page.html(reports)
 

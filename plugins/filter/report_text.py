@@ -43,12 +43,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _terminal
-from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, words
-
 
 def report_text(reports: Sequence[Mapping[str, Any]], width: int = 120) -> str:
     """See the documentation of the filter."""
+    from ansible_collections.experiments.spot.plugins.plugin_utils import _terminal
+    from ansible_collections.experiments.spot.plugins.plugin_utils._report import exits, words
+
     with exits.wants("report_text", "what the filter report returned"):
         return words.text(reports, _terminal.width(os.environ, int(width)))
 

@@ -59,8 +59,6 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.experiments.spot.plugins.module_utils._job.state import layers_progress, matrix_progress
-
 # The end that an instance brings about itself, as its notice watcher calls it.
 LIMITS = {"expired": "time limit", "idle": "idle limit"}
 
@@ -73,6 +71,8 @@ def _age(launch_time: str | None, now: datetime) -> float | None:
 
 
 def _job_state(instance: dict[str, Any], job: dict[str, Any] | None) -> str:
+    from ansible_collections.experiments.spot.plugins.module_utils._job.state import layers_progress, matrix_progress
+
     if instance["state"] != "running":
         return f"({instance['state']})"
     if job is None or job.get("unreachable"):

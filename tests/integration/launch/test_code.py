@@ -65,7 +65,6 @@ def served(user: User, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
         (user.folder / "profiles/git.yml").write_text(text.replace("KNOWN", server.known_hosts))
         (user.folder / "profiles/git-self.yml").write_text(SELF)
         yield user, repo, server
-        user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
 
 
 def test_the_next_generation_goes_on_with_the_same_commit(served: tuple[User, Repo, SshServer]) -> None:
@@ -108,6 +107,7 @@ def test_an_instance_that_sets_itself_up_gets_the_code_too(served: tuple[User, R
     user.client("s3").create_bucket(Bucket="spot-git-tests")
     user.play("launch", "-e", "profile=git-self")
     (instance,) = user.alive("git-self")
+    until(lambda: user.told("spot-git-tests", "git-self").get("phase") == "running")
     until(lambda: [row["job_state"] for row in user.status("-e", "experiment=git-self")] == ["succeeded"])
     assert user.status("-e", "experiment=git-self")[0]["commit"] == repo.commits[-1]
     owner = user.ssh(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 
@@ -100,7 +99,7 @@ def test_no_permission_names_the_action(user: User) -> None:
     text = user.play("launch", *DEMO, "-e", "capacity.wait=5", fails=True)
     assert "ec2:CreateFleet" in text
     no_traces(user)
-    user.play("close", *DEMO)
+    user.forget()
 
 
 def test_no_capacity_anywhere_lists_the_pools(user: User) -> None:
@@ -120,7 +119,7 @@ def test_one_pool_without_capacity_is_passed_over(user: User) -> None:
     (instance,) = user.alive("lab")
     found = user.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     assert found["InstanceType"] != "t3.medium", text
-    user.play("close", *DEMO)
+    user.forget()
 
 
 def test_ssh_never_answers(user: User) -> None:
@@ -174,7 +173,7 @@ def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     user.client().get_waiter("instance_terminated").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
     found = user.client().describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
     assert found["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
-    user.play("close", *DEMO, "-e", "delete_volumes=all")
+    user.forget()
 
 
 def test_a_job_that_hangs_is_killed_at_its_time_limit_and_its_instance_ends(user: User) -> None:
@@ -226,9 +225,7 @@ def test_interrupted_launch_is_continued_by_the_same_command(user: User, stage: 
     user.play("launch", *DEMO, *LIGHT)
     assert len(user.alive("lab")) == 1
     assert (user.folder / "results/lab/metrics.csv").is_file()
-    user.play("close", *DEMO, "-e", "delete_volumes=all")
-    assert user.tagged("lab") == {}
-    shutil.rmtree(user.folder / "results")
+    user.forget()
 
 
 def test_two_terminals_launch_once(user: User) -> None:

@@ -81,7 +81,7 @@ def test_calls_of_a_launch_do_not_grow_with_the_number_of_instances(user: User) 
     assert asked == {**EVERY, "CreateTags": 1}
     assert 3 <= waits["DescribeInstances"] <= 12
     assert 5 <= waits["GetConsoleOutput"] <= 15
-    user.play("close", "-e", "experiment=all", "-e", "confirm=true")
+    user.forget()
 
 
 def test_first_launch_trains_and_brings_results(user: User) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ job: {image: "registry.lab:5000/experiments/python:1"}
 
 
 @pytest.fixture(scope="module")
-def bucket(user: User) -> Iterator[Any]:
+def bucket(user: User) -> Any:
     iam = user.client("iam")
     iam.create_role(RoleName="spot-mover", AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}')
     iam.create_instance_profile(InstanceProfileName="spot-mover")
@@ -33,8 +32,7 @@ def bucket(user: User) -> Iterator[Any]:
     for number in range(30):
         s3.put_object(Bucket=BUCKET, Key=f"in/{number % 3}/file {number}", Body=f"{number}".encode() * number)
     (user.folder / "profiles/carrier.yml").write_text(BASE)
-    yield s3
-    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_file_systems=all")
+    return s3
 
 
 def move(user: User, source: str, target: str, *args: str) -> str:

@@ -58,14 +58,13 @@ def outputs(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def author(user: User) -> Iterator[User]:
+def author(user: User) -> User:
     """A user whose profile has an image with papermill and JupyterLab."""
     gateway = user.env["EXPERIMENTS_SPOT_SSH_CIDR"].partition("/")[0]
     registry.ensure_notebook_image(registry.Registry(gateway, user.folder))
     (user.folder / "profiles/nb.yml").write_text(PROFILE.replace("IMAGE", registry.NOTEBOOK_IMAGE))
     notebook(user.folder / "train.ipynb")
-    yield user
-    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
+    return user
 
 
 RUN = ("-e", "profile=nb", "-e", "notebook=train.ipynb")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ job:
 
 
 @pytest.fixture(scope="module")
-def role(user: User) -> Iterator[User]:
+def role(user: User) -> User:
     code = Path(__file__).resolve().parents[3] / "examples/digits"
     (user.folder / "profiles/stored.yml").write_text(PROFILE.replace("CODE", str(code)))
     iam = user.client("iam")
@@ -45,9 +44,7 @@ def role(user: User) -> Iterator[User]:
     iam.create_instance_profile(InstanceProfileName="spot-results")
     iam.add_role_to_instance_profile(InstanceProfileName="spot-results", RoleName="spot-results")
     user.client("s3").create_bucket(Bucket=BUCKET)
-    yield user
-    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
-    shutil.rmtree(user.folder / "results", ignore_errors=True)
+    return user
 
 
 def latest(user: User, experiment: str) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,7 @@ SHARED = """{"job": {"image": "registry.lab:5000/experiments/python:1", "command
 
 
 @pytest.fixture(scope="module")
-def role(user: User) -> Iterator[User]:
+def role(user: User) -> User:
     code = Path(__file__).resolve().parents[3] / "examples/digits"
     (user.folder / "profiles/alone.yml").write_text(PROFILE.replace("CODE", str(code)))
     iam = user.client("iam")
@@ -50,9 +48,7 @@ def role(user: User) -> Iterator[User]:
     iam.create_instance_profile(InstanceProfileName="spot-self")
     iam.add_role_to_instance_profile(InstanceProfileName="spot-self", RoleName="spot-self")
     user.client("s3").create_bucket(Bucket=BUCKET)
-    yield user
-    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
-    shutil.rmtree(user.folder / "results", ignore_errors=True)
+    return user
 
 
 def objects(user: User) -> dict[str, bytes]:
@@ -62,11 +58,7 @@ def objects(user: User) -> dict[str, bytes]:
 
 
 def state(user: User, experiment: str) -> dict[str, Any]:
-    try:
-        found = user.client("s3").get_object(Bucket=BUCKET, Key=f"experiments/{experiment}/state.json")
-    except user.client("s3").exceptions.NoSuchKey:
-        raise LookupError(experiment) from None
-    return dict(json.loads(found["Body"].read()))
+    return user.told(BUCKET, experiment)
 
 
 def launch(user: User, experiment: str, *args: str, fails: bool = False) -> str:

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,11 +48,10 @@ def read_only(user: User, verb: str, *args: str) -> tuple[int, str]:
 
 
 @pytest.fixture(scope="module")
-def there(user: User) -> Iterator[User]:
+def there(user: User) -> User:
     """A user whose experiment has run and still stands."""
     user.play("launch", *DEMO)
-    yield user
-    user.play("close", *DEMO, "-e", "delete_volumes=all")
+    return user
 
 
 def test_nothing_is_launched_whose_results_could_not_be_written(user: User) -> None:

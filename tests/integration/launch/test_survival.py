@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,8 +112,7 @@ def training(user: User) -> Iterator[User]:
     code = Path(__file__).resolve().parents[3] / "examples/digits"
     (user.folder / "profiles/training.yml").write_text(TRAINING.replace("CODE", str(code)))
     yield user
-    user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
-    shutil.rmtree(user.folder / "results", ignore_errors=True)
+    user.forget()
 
 
 def repeated_steps(runs: list[dict[str, Any]]) -> list[tuple[str, int]]:

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,13 +54,12 @@ def channels_in_status(user: User) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def kept(user: User) -> Iterator[tuple[User, Path]]:
+def kept(user: User) -> tuple[User, Path]:
     (user.folder / "profiles/kept.yml").write_text(PROFILE)
     (user.folder / "code").mkdir(exist_ok=True)
     (user.folder / "code/first").write_text("1")
     user.play("launch", "-e", "profile=kept")
-    yield user, user.folder / "kept.log"
-    user.play("close", "-e", "profile=kept")
+    return user, user.folder / "kept.log"
 
 
 def test_once_tells_what_each_channel_moved(kept: tuple[User, Path]) -> None:

@@ -21,7 +21,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +118,7 @@ def prepared(clone: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def newcomer(user: User) -> Iterator[Newcomer]:
+def newcomer(user: User) -> Newcomer:
     """Has cloned, written the one file, and has code of their own."""
     (folder,) = re.findall(r"&& cd (\S+)", CLONING)
     found = Newcomer(user, environment(user), user.folder / folder)
@@ -129,9 +128,7 @@ def newcomer(user: User) -> Iterator[Newcomer]:
     (found.clone / "src").mkdir()
     (found.clone / "src/train.py").write_text(TRAIN)
     prepared(found.clone)
-    yield found
-    if user.tagged("first"):
-        user.play("close", "-e", "experiment=all", "-e", "confirm=true", "-e", "delete_volumes=all")
+    return found
 
 
 def shown(text: str) -> list[str]:

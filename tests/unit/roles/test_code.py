@@ -57,7 +57,8 @@ class Instance:
         env |= {
             "HOME": str(self.folder / "home"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
             "ANSIBLE_HOME": str(self.folder / "ansible"), "ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_PIPELINING": "1", "GIT_CONFIG_NOSYSTEM": "1",
+            "ANSIBLE_PIPELINING": "1", "ANSIBLE_CALLBACKS_ENABLED": "experiments.spot.stages",
+            "GIT_CONFIG_NOSYSTEM": "1",
         }  # fmt: skip
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-e", "@vars.json"]
         done = subprocess.run(
