@@ -52,7 +52,7 @@ from typing import Any, TypeVar, cast
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.experiments.spot.plugins.plugin_utils import _collector
+from ansible_collections.experiments.spot.plugins.plugin_utils import _bytecode, _collector
 from ansible_collections.experiments.spot.plugins.plugin_utils._progress import duration
 from ansible_collections.experiments.spot.plugins.plugin_utils._text import table
 
@@ -224,6 +224,7 @@ class CallbackModule(CallbackBase):
     def __init__(self, display: Any = None, options: Any = None) -> None:
         super().__init__(display=display, options=options)
         _collector.spare()
+        _bytecode.use()
         self.stages = Stages(time.monotonic())
         self.began = time.time()
         self.playbook = ""
