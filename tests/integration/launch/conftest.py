@@ -94,7 +94,11 @@ class User:
         options += ["IdentitiesOnly=yes", "BatchMode=yes", "ConnectTimeout=5", "ControlPath=none", "LogLevel=ERROR"]
         argv = ["ssh", "-i", str(folder / experiment), *(part for one in options for part in ("-o", one))]
         argv += [f"admin@{found['PublicIpAddress']}", command]
-        return subprocess.run(argv, env=self.env, capture_output=True, text=True, check=True, timeout=120).stdout
+        try:
+            return subprocess.run(argv, env=self.env, capture_output=True, text=True, check=True, timeout=120).stdout
+        except subprocess.CalledProcessError as error:
+            error.add_note(error.stderr)
+            raise
 
     def play(self, verb: str, *args: str, fails: bool = False, env: dict[str, str] | None = None) -> str:
         """Types `ansible-playbook VERB.yml ARGS` and returns what was printed."""

@@ -107,7 +107,7 @@ def test_an_instance_that_sets_itself_up_gets_the_code_too(served: tuple[User, R
     user.client("s3").create_bucket(Bucket="spot-git-tests")
     user.play("launch", "-e", "profile=git-self")
     (instance,) = user.alive("git-self")
-    until(lambda: user.told("spot-git-tests", "git-self").get("phase") == "running")
+    until(lambda: user.told("spot-git-tests", "git-self")["job"]["state"] == "succeeded")
     until(lambda: [row["job_state"] for row in user.status("-e", "experiment=git-self")] == ["succeeded"])
     assert user.status("-e", "experiment=git-self")[0]["commit"] == repo.commits[-1]
     owner = user.ssh(

@@ -26,7 +26,7 @@ volumes:
 job:
   name: digits
   image: registry.lab:5000/experiments/digits:1
-  command: python3 /code/train.py --epochs 300 --pause 0.08 --results /data/{{ experiment }}/results
+  command: python3 /code/train.py --epochs 300 --pause 0.16 --results /data/{{ experiment }}/results
   mounts: ["/home/admin/digits:/code:ro"]
 recovery: {notice_period: 1}
 """
@@ -34,6 +34,8 @@ recovery: {notice_period: 1}
 FREEZE = r"""
 import glob, os, signal, subprocess, sys
 pids = [int(pid) for pid in subprocess.run(["pgrep", "-f", "[t]rain.py --epochs"], capture_output=True, text=True).stdout.split()]
+if not pids:
+    sys.exit("no job runs")
 def to_all(number):
     for pid in pids:
         try:

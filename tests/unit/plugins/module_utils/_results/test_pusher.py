@@ -247,13 +247,13 @@ def test_time_left_keeps_some_for_the_volumes() -> None:
 def test_many_small_and_a_large_file(instance: Make, state: Path, tmp_path: Path) -> None:
     for number in range(1100):
         write(state / f"results/{number % 20}/{number}", b"%d" % number)
-    large = os.urandom(1 << 20) * 40
+    large = os.urandom(1 << 20) * 70
     write(state / "checkpoints/step-1/model", large)
     one = instance()
     assert one.push() == 0, one.status
     key = next(file["key"] for file in one.latest()["files"] if file["group"])
     head = one.s3.head_object(Bucket="mine", Key=f"runs/x/{key}")
-    assert head["ContentLength"] == len(large) and head["ETag"].strip('"').endswith("-3"), "3 parts of 16 MiB"
+    assert head["ContentLength"] == len(large) and head["ETag"].strip('"').endswith("-5"), "5 parts of 16 MiB"
     assert one.push() == 0 and one.status["files"] == 0
     assert instance(2, folder=tmp_path / "new").restore()["files"] == 1101
     assert (tmp_path / "new/checkpoints/step-1/model").read_bytes() == large
