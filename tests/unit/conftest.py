@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from pathlib import Path
@@ -65,3 +66,9 @@ boto3._get_default_session = lambda: _session_of(*(os.environ.get(key) for key i
 # A machine that is slow, or busy with whole runs, is no mistake of ours.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_finish() -> None:
+    """Eight thousand tests stay until the end; Python's collector would look through them again and again."""
+    gc.freeze()
+    gc.set_threshold(100_000)
