@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import stat
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from lab.machines.shell import CommandError, attempt, run
 GIB = 2**30
 PIECE = 4 * 2**20  # bytes that are copied at once
 LINK = "nvme-Amazon_Elastic_Block_Store_"
+# Source: linux/loop.h, struct loop_info64: its length, where its flags are, and the one of a removal that waits.
+SET_STATUS, GET_STATUS = 0x4C04, 0x4C05
+INFO_BYTES, FLAGS_AT, AUTOCLEAR = 232, 52, 4
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,29 @@ def is_busy(loop: str) -> bool:
     return False
 
 
+def keeps(loop: str) -> bool:
+    """Takes back a removal that waits until the last one lets go; False where the device has gone already.
+
+    Whoever only looks for a moment delays it, as udev does.
+    """
+    try:
+        device = os.open(loop, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        info = bytearray(INFO_BYTES)
+        fcntl.ioctl(device, GET_STATUS, info)
+        (flags,) = struct.unpack_from("I", info, FLAGS_AT)
+        if flags & AUTOCLEAR:
+            struct.pack_into("I", info, FLAGS_AT, flags & ~AUTOCLEAR)
+            fcntl.ioctl(device, SET_STATUS, info)
+    except OSError:
+        return False
+    finally:
+        os.close(device)
+    return True
+
+
 class Disks:
     """The volumes and snapshots of one lab."""
 
@@ -112,7 +140,9 @@ class Disks:
         """Give a volume a loop device; one it still has is used again."""
         with self._lock:
             file = self.create(volume_id, size_gib, snapshot_id)
-            loop = self.loop(volume_id) or run(["losetup", "--find", "--show", str(file)]).strip()
+            loop = self.loop(volume_id)
+            if not loop or not keeps(loop):
+                loop = run(["losetup", "--find", "--show", str(file)]).strip()
         number = os.stat(loop).st_rdev
         return Device(volume_id, index, loop, os.major(number), os.minor(number))
 

@@ -32,10 +32,14 @@ recovery: {notice_period: 1}
 """
 # Stops the world of the job while a checkpoint is being written. One that was written before the stop does not count.
 FREEZE = r"""
-import glob, os, signal, subprocess, sys
-pids = [int(pid) for pid in subprocess.run(["pgrep", "-f", "[t]rain.py --epochs"], capture_output=True, text=True).stdout.split()]
-if not pids:
-    sys.exit("no job runs")
+import glob, os, signal, subprocess, sys, time
+end = time.monotonic() + 60
+pids = []
+def job():
+    found = subprocess.run(["pgrep", "-f", "[t]rain.py --epochs"], capture_output=True, text=True).stdout
+    return [int(pid) for pid in found.split()]
+def there():
+    return pids and all(os.path.exists(f"/proc/{pid}") for pid in pids)
 def to_all(number):
     for pid in pids:
         try:
@@ -53,8 +57,11 @@ def stopped():  # a signal takes effect a moment after it was sent; one that has
 def written():
     return glob.glob(sys.argv[1] + "/checkpoints/.step-*.new")
 for _ in range(40):
-    while not written():
-        os.kill(pids[0], 0)
+    while not (there() and written()):
+        if time.monotonic() > end:
+            sys.exit(f"no checkpoint was written, processes of the job: {pids}")
+        if not there():
+            pids = job()
     to_all(signal.SIGSTOP)
     while not stopped():
         pass

@@ -107,5 +107,25 @@ def test_attach_uses_the_loop_device_a_volume_has(tmp_path, monkeypatch):
     store = Disks(tmp_path)
     monkeypatch.setattr(disks, "attached_loops", lambda _dir: [("/dev/null", str(store.file("vol-1")))])
     monkeypatch.setattr(disks, "run", lambda argv: pytest.fail(f"ran {argv}"))
+    monkeypatch.setattr(disks, "keeps", lambda _loop: True)
     found = store.attach("vol-1", 1, "", 4)
     assert (found.loop, found.index, found.node) == ("/dev/null", 4, "nvme4n1")
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_who_looks_at_a_disk_while_it_moves_takes_it_from_nobody(tmp_path):
+    store = Disks(tmp_path)
+    first = store.attach("vol-1", 1, "", 1)
+    looks = os.open(first.loop, os.O_RDONLY)
+    store.release("vol-1")  # waits until nobody looks
+    try:
+        second = store.attach("vol-1", 1, "", 2)
+    finally:
+        os.close(looks)
+    assert store.loop("vol-1") == second.loop
+    device = os.open(second.loop, os.O_RDONLY)
+    assert os.lseek(device, 0, os.SEEK_END) == GIB and os.pread(device, 4096, 0) == bytes(4096)
+    os.close(device)
+    store.delete("vol-1")
+    assert store.loop("vol-1") == "" and not disks.keeps(second.loop)
