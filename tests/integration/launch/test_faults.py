@@ -225,6 +225,8 @@ def test_interrupted_launch_is_continued_by_the_same_command(user: User, stage: 
     user.play("launch", *DEMO, *LIGHT)
     assert len(user.alive("lab")) == 1
     assert (user.folder / "results/lab/metrics.csv").is_file()
+    user.play("close", *DEMO, "-e", "delete_volumes=all")
+    assert user.tagged("lab") == {}
     user.forget()
 
 

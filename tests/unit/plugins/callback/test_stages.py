@@ -284,3 +284,21 @@ def test_who_wants_it_seldomer_still_has_it(callback, monkeypatch):
     callback.look_every = 3.0
     callback.v2_playbook_on_task_start(task("experiments.spot.job_wait"), False)
     assert constants.DEFAULT_INTERNAL_POLL_INTERVAL == 3.0
+
+
+STARTS = """
+import gc, sys
+sys.path.insert(0, "COLLECTIONS")
+from ansible.plugins.loader import init_plugin_loader
+init_plugin_loader(["COLLECTIONS"])
+from ansible_collections.experiments.spot.plugins.callback.stages import CallbackModule
+CallbackModule()
+from ansible_collections.experiments.spot.plugins.plugin_utils import _ssh
+print(gc.get_threshold()[0], type(_ssh.__spec__.loader).__name__)
+"""
+
+
+def test_a_command_spares_the_collector_and_keeps_byte_code():
+    program = STARTS.replace("COLLECTIONS", str(Path(stages.__file__).resolve().parents[2] / "collections"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["100000", "SourceFileLoader"]
