@@ -135,8 +135,7 @@ def start(slot: Slot, progress: Progress) -> None:
     cleanup.remove_everything(slot, progress)
     assemble.prepare(slot, progress)
     progress("starting the API, the machines and the metadata service")
-    launch_daemon(slot)
-    await_answer(slot)
+    await_answer(slot, launch_daemon(slot))
     progress(f'lab {slot.name} is up on {slot.endpoint}; type: eval "$(lab/lab env{name_option(slot)})"')
 
 
@@ -158,7 +157,7 @@ def down(options: argparse.Namespace) -> int:
     return 0
 
 
-def launch_daemon(slot: Slot) -> None:
+def launch_daemon(slot: Slot) -> subprocess.Popen[bytes]:
     """Start the daemon as a process of its own, its output in the lab's log."""
     with open(slot.path / "daemon.log", "ab") as log:
         child = subprocess.Popen(
@@ -171,6 +170,7 @@ def launch_daemon(slot: Slot) -> None:
             env=daemon_environment(os.environ),
         )
     process.remember(slot, child.pid)
+    return child
 
 
 def daemon_environment(environ: Any) -> dict[str, str]:
@@ -180,7 +180,7 @@ def daemon_environment(environ: Any) -> dict[str, str]:
     return {**kept, "PYTHONPATH": here, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def await_answer(slot: Slot) -> None:
+def await_answer(slot: Slot, child: subprocess.Popen[bytes]) -> None:
     """Wait for the API.
 
     Raises:
@@ -188,8 +188,8 @@ def await_answer(slot: Slot) -> None:
     """
     until = time.monotonic() + ANSWER_TIMEOUT
     while not answers(slot):
-        if not process.daemon(slot):
-            raise LabError(f"the lab's daemon has ended:\n{log_tail(slot)}")
+        if (status := child.poll()) is not None:
+            raise LabError(f"the lab's daemon has ended with status {status}:\n{log_tail(slot)}")
         if time.monotonic() > until:
             raise LabError(f"no answer on {slot.endpoint} in {ANSWER_TIMEOUT:.0f} s:\n{log_tail(slot)}")
         time.sleep(0.1)

@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+from lab import engine
 from lab.machines.slots import Slot
 
 START_TIME = 21  # index after the process name. Source: proc(5), /proc/[pid]/stat field 22
@@ -33,7 +34,8 @@ def started(pid: int) -> str:
 
 def remember(slot: Slot, pid: int) -> None:
     """Write down the daemon."""
-    (slot.path / "daemon.json").write_text(json.dumps({"pid": pid, "started": started(pid)}) + "\n")
+    note = json.dumps({"pid": pid, "started": started(pid)}) + "\n"
+    engine.write_atomically(slot.path / "daemon.json", note.encode())  # others read it meanwhile: `up` and its daemon write
 
 
 def daemon(slot: Slot) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from lab import engine
 from lab.machines.shell import run
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
@@ -159,7 +160,7 @@ def claim(name: str, speed: float | None = None) -> Slot:
         slot = allocate(name, labs(), routes, str(root() / name))
         slot = replace(slot, speed=speed or slot.speed)
         slot.path.mkdir(parents=True, exist_ok=True)
-        (slot.path / "slot.json").write_text(json.dumps(asdict(slot)) + "\n")
+        engine.write_atomically(slot.path / "slot.json", (json.dumps(asdict(slot)) + "\n").encode())
     return slot
 
 

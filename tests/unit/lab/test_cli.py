@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from lab import cli
@@ -69,6 +71,14 @@ def test_the_daemon_never_sees_the_callers_credentials():
     found = cli.daemon_environment({"AWS_PROFILE": "work", "AWS_SECRET_ACCESS_KEY": "s", "PATH": "/bin"})
     assert found["PATH"] == "/bin"
     assert not {"AWS_PROFILE", "AWS_SECRET_ACCESS_KEY"} & set(found)
+
+
+def test_a_daemon_that_ends_at_once_is_told_with_its_log(tmp_path):
+    slot = Slot("demo", 31, "10.231.0.0/16", str(tmp_path))
+    (tmp_path / "daemon.log").write_text("no such bridge\n")
+    child = subprocess.Popen(["sh", "-c", "exit 7"])
+    with pytest.raises(cli.LabError, match=r"ended with status 7:\nno such bridge"):
+        cli.await_answer(slot, child)
 
 
 def test_table_lines_up():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 
 import pytest
 
@@ -31,6 +32,16 @@ def test_a_reused_process_id_is_not_the_daemon(slot):
 def test_a_damaged_note_is_no_daemon(slot, note):
     (slot.path / "daemon.json").write_text(note)
     assert process.daemon(slot) == 0
+
+
+def test_the_daemon_is_there_also_while_its_note_is_written_again(slot):
+    process.remember(slot, os.getpid())
+    writer = threading.Thread(target=lambda: [process.remember(slot, os.getpid()) for _ in range(300)])
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        seen.append(process.daemon(slot))
+    assert set(seen) == {os.getpid()}
 
 
 def test_no_note_is_no_daemon(slot):

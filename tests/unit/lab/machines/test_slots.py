@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import threading
 
 import pytest
 
@@ -95,6 +96,17 @@ def test_claim_is_kept_on_disk(tmp_path, monkeypatch):
     assert slots.claim("one") == first == slots.load("one")
     assert {lab.name for lab in slots.labs()} == {"one", "two"}
     assert first.number != second.number
+
+
+def test_a_lab_that_is_claimed_again_can_be_read_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPERIMENTS_SPOT_LAB_DIR", str(tmp_path))
+    slot = slots.claim("demo")
+    writer = threading.Thread(target=lambda: [slots.claim("demo") for _ in range(50)])
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        seen.append(slots.load("demo"))
+    assert set(seen) == {slot}
 
 
 def test_a_damaged_note_is_no_lab(tmp_path, monkeypatch):
