@@ -35,7 +35,8 @@ def started(pid: int) -> str:
 def remember(slot: Slot, pid: int) -> None:
     """Write down the daemon."""
     note = json.dumps({"pid": pid, "started": started(pid)}) + "\n"
-    engine.write_atomically(slot.path / "daemon.json", note.encode())  # others read it meanwhile: `up` and its daemon write
+    # Others read it meanwhile: `up` and its daemon both write it.
+    engine.write_atomically(slot.path / "daemon.json", note.encode())
 
 
 def daemon(slot: Slot) -> int:
