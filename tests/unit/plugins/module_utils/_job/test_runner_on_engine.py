@@ -19,6 +19,7 @@ import pytest
 
 from ansible_collections.experiments.spot.plugins.module_utils._job import runner
 from lab import engine
+from lab.machines import assemble
 
 pytestmark = pytest.mark.lab
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module", autouse=True)
 def busybox() -> str:
     """What these tests need is installed and started, never skipped: on a new machine they come first."""
-    engine.ensure_engine(say=lambda _line: None)
+    assemble.ensure_engine(lambda _line: None)
     if not shutil.which("busybox"):
         engine.install_packages(["busybox-static"], say=lambda _line: None)
     found = shutil.which("busybox")
