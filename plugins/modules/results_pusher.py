@@ -89,7 +89,8 @@ options:
     description: Group (name or number) to which a new directory belongs.
     type: str
   state:
-    description: V(started) as described. V(absent) stops the pusher and removes all its files, on the instance only.
+    description: V(started) as described. V(absent) stops the pusher, also a push that runs, and removes all its
+      files, on the instance only.
     type: str
     choices: [started, absent]
     default: started
@@ -277,11 +278,13 @@ def stop(check_mode: bool, run: remote.Run) -> dict[str, Any]:
     if paths and not check_mode:
         if spec.TIMER_PATH in paths:
             remote.systemctl(run, "disable", "--now", spec.TIMER)
+        remote.systemctl(run, "stop", spec.SERVICES)  # a push that runs would write its notes again
         for path in paths:
             os.unlink(path)
         if package:
             os.rmdir(spec.PACKAGE_DIR)
         remote.systemctl(run, "daemon-reload")
+        remote.systemctl(run, "reset-failed", spec.SERVICES)  # systemd remembers a unit that failed, also without file
     return {"changed": bool(paths), "written": paths, "diff": {"before": before, "after": {}}}
 
 

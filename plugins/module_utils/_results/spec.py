@@ -17,6 +17,7 @@ BASE_DIR = "/usr/local/lib/experiments-spot"
 PACKAGE_DIR = f"{BASE_DIR}/results"
 CONFIG_PATH = "/etc/experiments-spot/results.json"
 SERVICE = "experiments-spot-results@.service"
+SERVICES = "experiments-spot-results@*.service"  # every push that systemd knows. Source: systemctl(1), PATTERN
 TIMER = "experiments-spot-results.timer"
 SERVICE_PATH = f"/etc/systemd/system/{SERVICE}"
 TIMER_PATH = f"/etc/systemd/system/{TIMER}"

@@ -75,6 +75,22 @@ def test_set_up_twice_and_removed(machine: Machine) -> None:
     assert not results_pusher.stop(False, machine.run)["changed"]
 
 
+def test_a_push_that_runs_has_ended_before_its_files_go(machine: Machine) -> None:
+    machine.start()
+    Path(pusher.STATUS).write_text("{}")
+    there: dict[str, bool] = {}
+
+    def run(argv: list[str]) -> tuple[int, str, str]:
+        there[argv[1]] = Path(pusher.STATUS).exists() and Path(spec.SERVICE_PATH).exists()
+        return machine.run(argv)
+
+    results_pusher.stop(False, run)
+    assert there == {"disable": True, "stop": True, "daemon-reload": False, "reset-failed": False}
+    assert machine.calls[-4:] == [
+        f"disable --now {spec.TIMER}", f"stop {spec.SERVICES}", "daemon-reload", f"reset-failed {spec.SERVICES}",
+    ]  # fmt: skip
+
+
 def test_without_an_interval_there_is_no_timer(machine: Machine) -> None:
     machine.start()
     assert machine.start(interval=0)["changed"] and not Path(spec.TIMER_PATH).exists()
