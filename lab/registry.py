@@ -34,6 +34,9 @@ PORT = 5000
 JOB_IMAGE = f"{HOST}:{PORT}/{NAME}:{TAG}"
 PYTHON_NAME = "experiments/python"
 PYTHON_IMAGE = f"{HOST}:{PORT}/{PYTHON_NAME}:{TAG}"
+SHELL_NAME = "experiments/shell"
+SHELL_IMAGE = f"{HOST}:{PORT}/{SHELL_NAME}:{TAG}"
+LAYERS = {SHELL_NAME: 1, PYTHON_NAME: 2}  # how many of the job image's layers they have
 NOTEBOOK_NAME = "experiments/notebook"
 NOTEBOOK_IMAGE = f"{HOST}:{PORT}/{NOTEBOOK_NAME}:{TAG}"
 START_TIMEOUT = 20.0  # seconds
@@ -183,7 +186,7 @@ def _alive(pid: int) -> bool:
 def ensure_job_image(registry: Registry, say: Say = print) -> None:
     """Sees to it that the registry has the demo's job image, of today's recipe, as `JOB_IMAGE`.
 
-    Its first layer alone is `PYTHON_IMAGE`, for jobs that need no packages.
+    Its first layer alone is `SHELL_IMAGE`, for jobs that need only a shell, with the second it is `PYTHON_IMAGE`.
 
     Args:
         registry: Started.
@@ -194,8 +197,9 @@ def ensure_job_image(registry: Registry, say: Say = print) -> None:
     """
 
     _ensure(registry, NAME, job.recipe(), job.build, say)
-    if pushed_recipe(registry, PYTHON_NAME, TAG) != job.recipe():
-        push(registry, PYTHON_NAME, TAG, pushed_layers(registry, NAME, TAG)[:1], job.recipe())
+    for name, layers in LAYERS.items():
+        if pushed_recipe(registry, name, TAG) != job.recipe():
+            push(registry, name, TAG, pushed_layers(registry, NAME, TAG)[:layers], job.recipe())
 
 
 def ensure_notebook_image(registry: Registry, say: Say = print) -> None:

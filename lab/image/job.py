@@ -1,4 +1,4 @@
-"""The container image of the demo's job: Debian's Python 3.11 as one layer, a few packages from PyPI as a second.
+"""The container image of the demo's job: a shell, Debian's Python 3.11 and a few packages from PyPI, a layer each.
 
 No engine and no registry take part: the layers are parts of a tar file that mmdebstrap writes, the rest of an image is
 two small JSON documents (https://distribution.github.io/distribution/spec/manifest-v2-2/).
@@ -27,9 +27,10 @@ from lab.engine import EngineError
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE.parents[1] / "examples" / "digits" / "requirements.txt"
-PACKAGES = ["base-files", "coreutils", "dash", "libstdc++6", "python3"]
+PACKAGES = ["base-files", "busybox-static", "coreutils", "dash", "libstdc++6", "python3"]
 PYTHON = "3.11"  # Debian 12's
-OF_PACKAGES = ("usr/local/", "var/cache/matplotlib/")  # what the second layer holds
+OF_SHELL = "shell/"  # where job.sh puts what the first layer holds
+OF_PACKAGES = ("usr/local/", "var/cache/matplotlib/")  # what the third layer holds
 DATA_ONLY = "scikit-learn"  # its data set is used, its code and scipy are not
 GLIBC_TAGS = ("manylinux_2_36", "manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014")
 LABEL = "experiments.spot.recipe"
@@ -87,7 +88,7 @@ def config(layers: Sequence[Layer], version: str, architecture: str, created: st
         "architecture": architecture,
         "os": "linux",
         "created": created,
-        "config": {"Env": ENVIRONMENT, "Cmd": ["python3"], "Labels": {LABEL: version}},
+        "config": {"Env": ENVIRONMENT, "Cmd": ["sh"], "Labels": {LABEL: version}},
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
         "history": [{"created_by": "mmdebstrap and pip"} for _layer in layers],
     }
@@ -110,7 +111,7 @@ def go_architecture(machine: str) -> str:
 
 
 def build(directory: Path) -> list[Layer]:
-    """Makes both layers in `directory`: Debian's Python, and the packages.
+    """Makes the layers in `directory`: a shell, Debian's Python, and the packages.
 
     Raises:
         EngineError: pip or mmdebstrap failed; has what they said.
@@ -126,22 +127,26 @@ def build(directory: Path) -> list[Layer]:
             *(f"--aptopt={option}" for option in image.host_apt_options()),
             *(f"--extract-hook={hook}", image.SUITE, "-", *image.host_sources()),
         ]
-        parts = [directory / "python.tar", directory / "packages.tar"]
+        parts = [directory / f"{name}.tar" for name in ("shell", "python", "packages")]
         with _output(argv, directory / "job-build.log") as stream:
             split(stream, *parts)
         return [_pack(part) for part in parts]
 
 
-def split(stream: IO[bytes], base: Path, packages: Path) -> None:
-    """Writes the entries of a tar stream that are `OF_PACKAGES` to one tar file, all others to the other."""
+def split(stream: IO[bytes], shell: Path, base: Path, packages: Path) -> None:
+    """Writes each entry of a tar stream to the tar file of its layer; what is `OF_SHELL` loses that directory."""
     with (
         tarfile.open(fileobj=stream, mode="r|") as source,
-        tarfile.open(base, "w") as first,
-        tarfile.open(packages, "w") as second,
+        tarfile.open(shell, "w") as first,
+        tarfile.open(base, "w") as second,
+        tarfile.open(packages, "w") as third,
     ):
         for member in source:
-            own = f"{member.name.removeprefix('./')}/".startswith(OF_PACKAGES)
-            (second if own else first).addfile(member, source.extractfile(member) if member.isreg() else None)
+            name = f"{member.name.removeprefix('./')}/"
+            target = third if name.startswith(OF_PACKAGES) else second
+            if name.startswith(OF_SHELL):
+                target, member.name = first, f"./{name.removeprefix(OF_SHELL)}".rstrip("/")
+            target.addfile(member, source.extractfile(member) if member.isreg() else None)
     while stream.read(1 << 20):  # the padding, without which the writer would not end well
         pass
 

@@ -10,6 +10,15 @@ printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:
 printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 cp -r --no-preserve=ownership "$2/." "$packages/"
 
+# The layer below Python: a shell in one file, for jobs that need no more.
+mkdir -p "$root/shell/bin" "$root/shell/etc" "$root/shell/root" "$root/shell/tmp"
+chmod 1777 "$root/shell/tmp"
+cp -p "$root/etc/passwd" "$root/etc/group" "$root/shell/etc/"
+mv "$root/bin/busybox" "$root/shell/bin/"
+for name in sh cat cp date dd echo env grep head id ls mkdir mv printf rm sed sleep sync tail touch tr wc; do
+    ln -s busybox "$root/shell/bin/$name"
+done
+
 # Of scikit-learn only the data set is used; without its code and scipy the image is half the size.
 find "$packages/sklearn" "$packages/scikit_learn.libs" -type f ! -name digits.csv.gz -delete
 find "$packages" "$root/usr/lib/python3.11" -type d \( -name tests -o -name test -o -name __pycache__ -o -name include \

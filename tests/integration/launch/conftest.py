@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import boto3
 import pytest
 
-from lab.registry import PYTHON_IMAGE
+from lab.registry import SHELL_IMAGE
 
 ROOT = Path(__file__).resolve().parents[3]
 # One lab a checkout and pytest-xdist worker.
@@ -46,7 +46,7 @@ runtime: {docker: false}
 """
 # The job of the profile lab without its learning, for tests of what is around a job: a small image, and done at once.
 SHORT = ["sh", "-c", "mkdir -p $SPOT_STATE_DIR/results && echo epoch > $SPOT_STATE_DIR/results/metrics.csv"]
-LIGHT = ("-e", json.dumps({"job": {"image": PYTHON_IMAGE, "command": SHORT}}))
+LIGHT = ("-e", json.dumps({"job": {"image": SHELL_IMAGE, "command": SHORT}}))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from lab.registry import PYTHON_IMAGE
+from lab.registry import SHELL_IMAGE
 from tests.unit.hook import Hook
 
 from .conftest import LIGHT, User, until
@@ -145,7 +145,7 @@ def test_failed_preparation_ends_what_it_started_unless_told_to_keep(user: User)
 
 def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     command = ["sh", "-c", "echo the disk of dreams is full; exit 7"]
-    job = json.dumps({"job": {"image": PYTHON_IMAGE, "command": command}})
+    job = json.dumps({"job": {"image": SHELL_IMAGE, "command": command}})
     hook = Hook()
     limit = ("-e", "capacity.time_limit=7200")
     text = user.play("launch", *DEMO, "-e", job, *limit, "-e", f"notify.webhook={hook.url}", fails=True)
@@ -167,7 +167,7 @@ def test_failing_job_shows_its_log_and_fails(user: User) -> None:
     # Nobody looks: the instance ends itself.
     (instance,) = user.alive("lab")
     end = {"command": ["sh", "-c", "exit 7"], "at_end": "terminate", "keep_on_failure": 3}
-    ends = json.dumps({"job": {"image": PYTHON_IMAGE, **end}})
+    ends = json.dumps({"job": {"image": SHELL_IMAGE, **end}})
     text = user.play("launch", *DEMO, "-e", ends, "-e", "rerun=true", fails=True)
     assert "ends itself 3 s after the job" in text
     user.client().get_waiter("instance_terminated").wait(InstanceIds=[instance], WaiterConfig={"Delay": 1})
@@ -179,7 +179,7 @@ def test_failing_job_shows_its_log_and_fails(user: User) -> None:
 def test_a_job_that_hangs_is_killed_at_its_time_limit_and_its_instance_ends(user: User) -> None:
     command = ["sh", "-c", "trap true TERM; echo it hangs; while true; do sleep 1; done"]
     limits = {"time_limit": 60, "stop_grace": 1, "at_end": "terminate", "keep_on_failure": 3}
-    job = json.dumps({"job": {"image": PYTHON_IMAGE, "command": command, **limits}})
+    job = json.dumps({"job": {"image": SHELL_IMAGE, "command": command, **limits}})
     text = user.play("launch", *DEMO, "-e", job, "-e", "experiment=hangs", fails=True)
     assert "it hangs" in text and "the time limit of 60 s" in text
     until(lambda: not user.alive("hangs"))

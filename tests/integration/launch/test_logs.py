@@ -21,7 +21,7 @@ extends: lab
 volumes: []
 channels: []
 job:
-  image: registry.lab:5000/experiments/python:1
+  image: registry.lab:5000/experiments/shell:1
   command: [sh, -c, 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo line $i; sleep 0.5; done']
   mounts: []
   stop_grace: 1

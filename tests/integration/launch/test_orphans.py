@@ -16,7 +16,7 @@ extends: lab
 capacity: {instance_types: [t3.medium]}
 channels: []
 volumes: [{name: kept, size: 1, mount_point: /kept}]
-job: {name: train, image: "registry.lab:5000/experiments/python:1", command: sleep 600, mounts: []}
+job: {name: train, image: "registry.lab:5000/experiments/shell:1", command: sleep 600, mounts: []}
 """
 NAME = "left"
 PLAY = ("-e", f"experiment={NAME}", "-e", "grace=0")

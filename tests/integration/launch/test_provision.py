@@ -23,7 +23,7 @@ channels:
 runtime: {extra_python_packages: []}
 job:
   name: answer
-  image: registry.lab:5000/experiments/python:1
+  image: registry.lab:5000/experiments/shell:1
   command: [sh, -c, 'cp /code/answer $SPOT_STATE_DIR/answer && echo "$SPOT_RANK of $SPOT_COUNT" > $SPOT_STATE_DIR/me']
   mounts: ["/home/admin/code:/code:ro"]
   at_end: terminate

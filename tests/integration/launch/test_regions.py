@@ -27,7 +27,7 @@ volumes:
   - {{name: far-data, size: 1, mount_point: /data}}
 job:
   name: digits
-  image: registry.lab:5000/experiments/python:1
+  image: registry.lab:5000/experiments/shell:1
   command: [sh, -c, mkdir -p /data/far/results && cp /code/train.py /data/far/results/]
   mounts: ["/home/admin/digits:/code:ro"]
 """

@@ -16,7 +16,7 @@ PROFILE = """
 extends: lab
 capacity: {instance_types: [t3.medium]}
 channels: []
-job: {name: train, image: "registry.lab:5000/experiments/python:1", command: sleep 600, mounts: []}
+job: {name: train, image: "registry.lab:5000/experiments/shell:1", command: sleep 600, mounts: []}
 """
 NAME = "told"
 

@@ -35,7 +35,7 @@ job:
 # The volume is looked at from outside, by the same profile in the other mode.
 OUTSIDE = '{"job": null, "recovery": {"mode": "controller", "bucket": null}}'
 
-SHARED = """{"job": {"image": "registry.lab:5000/experiments/python:1", "command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}],
+SHARED = """{"job": {"image": "registry.lab:5000/experiments/shell:1", "command": ["sleep", "600"]}, "file_systems": [{"name": "self-shared", "mount_point": "/shared"}],
  "capacity": {"time_limit": 7200}}"""
 
 
@@ -148,7 +148,7 @@ def test_a_failing_job_ends_the_fleet_too(role: User) -> None:
         role,
         "failing",
         "-e",
-        '{"job": {"image": "registry.lab:5000/experiments/python:1", "command": ["sh", "-c", "exit 7"]}}',
+        '{"job": {"image": "registry.lab:5000/experiments/shell:1", "command": ["sh", "-c", "exit 7"]}}',
     )
     until(lambda: state(role, "failing").get("phase") == "ended")
     assert state(role, "failing")["job"] == {

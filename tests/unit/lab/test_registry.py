@@ -46,7 +46,8 @@ def built(layer: job.Layer, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def build(directory: Path) -> list[job.Layer]:
         times.append(directory)
-        return [layer, job.gzip_layer([b"packages"], directory / "packages.tar.gz")]
+        rest = [job.gzip_layer([name.encode()], directory / f"{name}.tar.gz") for name in ("python", "packages")]
+        return [layer, *rest]
 
     monkeypatch.setattr(job, "build", build)
     return times
@@ -55,6 +56,7 @@ def built(layer: job.Layer, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_the_job_image_has_its_static_name() -> None:
     assert registry.JOB_IMAGE == "registry.lab:5000/experiments/digits:1"
     assert registry.PYTHON_IMAGE == "registry.lab:5000/experiments/python:1"
+    assert registry.SHELL_IMAGE == "registry.lab:5000/experiments/shell:1"
 
 
 def test_a_registry_that_never_ran_has_no_process_and_stops(one: registry.Registry) -> None:
@@ -143,15 +145,17 @@ def test_the_job_image_is_pushed_once_and_again_when_the_recipe_changes(
 
 
 @needs_registry
-def test_the_image_without_packages_is_the_first_layer(
+def test_the_images_with_less_have_the_first_layers(
     one: registry.Registry, built: list[Path], layer: job.Layer
 ) -> None:
     one.start(nothing)
     registry.ensure_job_image(one, nothing)
-    both = registry.pushed_layers(one, registry.NAME, registry.TAG)
-    (first,) = registry.pushed_layers(one, registry.PYTHON_NAME, registry.TAG)
-    assert len(both) == 2 and first == both[0] and first.digest == layer.digest
-    assert registry.pushed_recipe(one, registry.PYTHON_NAME, registry.TAG) == job.recipe()
+    three = registry.pushed_layers(one, registry.NAME, registry.TAG)
+    assert len(three) == 3 and three[0].digest == layer.digest
+    assert registry.pushed_layers(one, registry.SHELL_NAME, registry.TAG) == three[:1]
+    assert registry.pushed_layers(one, registry.PYTHON_NAME, registry.TAG) == three[:2]
+    for name in (registry.SHELL_NAME, registry.PYTHON_NAME):
+        assert registry.pushed_recipe(one, name, registry.TAG) == job.recipe()
 
 
 @needs_registry

@@ -61,11 +61,13 @@ def held(path: Path) -> dict[str, tuple[str, int]]:
         return {one.name: (made.extractfile(one).read().decode(), one.mode) for one in made}
 
 
-def test_packages_come_into_a_layer_of_their_own(tmp_path: Path) -> None:
+def test_shell_and_packages_come_into_layers_of_their_own(tmp_path: Path) -> None:
     ours = {"./usr/local/lib/a.py": "a", "./var/cache/matplotlib/fonts.json": "f"}
-    rest = {"./usr/bin/python3": "p", "./usr/localhost": "l", "./var/cache/x": "x"}
-    stream = io.BytesIO(archive(**rest, **ours))
-    job.split(stream, tmp_path / "base", tmp_path / "packages")
+    rest = {"./usr/bin/python3": "p", "./usr/localhost": "l", "./var/cache/x": "x", "./shell-like": "s"}
+    shell = {"./shell/bin/busybox": "b", "./shell/etc/passwd": "n"}
+    stream = io.BytesIO(archive(**rest, **ours, **shell))
+    job.split(stream, tmp_path / "shell", tmp_path / "base", tmp_path / "packages")
+    assert held(tmp_path / "shell") == {"./bin/busybox": ("b", 0o640), "./etc/passwd": ("n", 0o640)}
     assert held(tmp_path / "base") == {name: (text, 0o640) for name, text in rest.items()}
     assert held(tmp_path / "packages") == {name: (text, 0o640) for name, text in ours.items()}
     assert not stream.read(), "read to its end, or the writer is told that nobody reads"
