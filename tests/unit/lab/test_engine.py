@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,20 @@ def test_install_updates_and_installs_as_root(monkeypatch: pytest.MonkeyPatch) -
     assert calls[1][:4] == ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"]
     assert calls[1][-3:-1] == ["zstd", "rsync"]
     assert len(calls) == 2
+
+
+def test_two_installations_at_once_are_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """apt-get fails where another one runs: its lock waits for nobody."""
+    apt = tmp_path / "apt-get"
+    apt.write_text(f"#!/bin/sh\nmkdir {tmp_path}/lock && sleep 0.2 && rmdir {tmp_path}/lock\n")
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv(engine.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(engine, "_as_root", lambda: [])
+    monkeypatch.setattr(engine, "_systemd", lambda: False)
+    with ThreadPoolExecutor() as pool:
+        done = [pool.submit(engine.install_packages, [name], nothing) for name in ("chromium", "nfs-common")]
+        assert [one.result() for one in done] == [["chromium"], ["nfs-common"]]
 
 
 def test_the_service_of_the_registry_package_does_not_keep_port_5000(monkeypatch: pytest.MonkeyPatch) -> None:
