@@ -157,7 +157,7 @@ def install_packages(packages: Sequence[str] | None = None, say: Say = print) ->
         raise EngineError(f"The lab needs {', '.join(wanted)} (Debian package names), and there is no apt-get here.")
     if prefix is None:
         raise EngineError(f"The lab needs Debian packages and may not install them. Type: {install_command(wanted)}")
-    with locked("packages", say), heartbeat(f"Installing {' '.join(wanted)}", say):  # apt-get gives up where another runs
+    with locked("packages", say), heartbeat(f"Installing {' '.join(wanted)}", say):  # apt-get waits for no other
         _apt([*prefix, "apt-get", "update", "-qq"])
         _apt([*prefix, "env", "DEBIAN_FRONTEND=noninteractive", *install_command(wanted).split()[1:], "-qq"])
     if "docker-registry" in wanted and _systemd():  # the package's own service takes port 5000 on every address
