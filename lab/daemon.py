@@ -14,7 +14,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from lab.aws.app import create_app
 from lab.aws.config import Config
-from lab.machines import imds, network, process
+from lab.machines import imds, network
 from lab.machines.docker_machines import DockerMachines
 from lab.machines.notes import read_image
 from lab.machines.slots import METADATA_PORT, Slot
@@ -32,7 +32,6 @@ def serve(slot: Slot) -> None:
     """Run until SIGTERM. What is left on the host then is `down`'s, which a crash needs anyway."""
     began = time.monotonic()
     setup_log()
-    process.remember(slot, os.getpid())
     machines = DockerMachines(slot, read_image(slot))
     config = Config(vpc_cidr=slot.vpc_cidr, public_cidr=slot.public_cidr, speed=slot.speed, efs_delay=1.0)
     app = create_app(machines, config)

@@ -27,7 +27,7 @@ from lab.engine import EngineError
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE.parents[1] / "examples" / "digits" / "requirements.txt"
-PACKAGES = ["base-files", "busybox-static", "coreutils", "dash", "libstdc++6", "python3"]
+PACKAGES = ["base-files", "busybox-static", "libstdc++6", "python3"]
 PYTHON = "3.11"  # Debian 12's
 OF_SHELL = "shell/"  # where job.sh puts what the first layer holds
 OF_PACKAGES = ("usr/local/", "var/cache/matplotlib/")  # what the third layer holds

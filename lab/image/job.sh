@@ -10,14 +10,17 @@ printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:
 printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
 cp -r --no-preserve=ownership "$2/." "$packages/"
 
-# The layer below Python: a shell in one file, for jobs that need no more.
-mkdir -p "$root/shell/bin" "$root/shell/etc" "$root/shell/root" "$root/shell/tmp"
+# The layer below Python: a shell in one file, with what jobs call.
+mkdir -p "$root/shell/bin" "$root/shell/usr/bin" "$root/shell/etc" "$root/shell/root" "$root/shell/tmp"
 chmod 1777 "$root/shell/tmp"
 cp -p "$root/etc/passwd" "$root/etc/group" "$root/shell/etc/"
 mv "$root/bin/busybox" "$root/shell/bin/"
-for name in sh cat cp date dd echo env grep head id ls mkdir mv printf rm sed sleep sync tail touch tr wc; do
+for name in sh basename cat chmod cp cut date dd dirname du env expr false find grep gzip head hostname id kill ln ls md5sum \
+    mkdir mv nice printf pwd readlink rm rmdir sed seq sha256sum sleep sort stat sync tail tar tee test timeout touch tr true \
+    uname uniq wc xargs; do
     ln -s busybox "$root/shell/bin/$name"
 done
+ln -s /bin/busybox "$root/shell/usr/bin/env"
 
 # Of scikit-learn only the data set is used; without its code and scipy the image is half the size.
 find "$packages/sklearn" "$packages/scikit_learn.libs" -type f ! -name digits.csv.gz -delete

@@ -22,7 +22,8 @@ STATE_PATH = "/run/experiments-spot/notice.json"
 # Seconds that the engine and the runner get beyond the grace, and after a kill.
 SLACK = 8.0
 PAUSE = 0.2
-# Between two attempts of what may pass.
+# Of what may pass, and the seconds between two.
+ATTEMPTS = 3
 RETRY = 1.0
 # What remains for the last resort when a mount stays busy, at most a fifth of the time there was.
 LAST = 4.0
@@ -135,6 +136,27 @@ class Handler:
             self.state["messages"].append(text)
             say(text)
 
+    @staticmethod
+    def ends(unit: str, over: Callable[[], bool]) -> bool:
+        """Whether a unit ends before the wait is over."""
+        while system.unit_state(unit) in OPEN:
+            if over():
+                return False
+            time.sleep(PAUSE)
+        return True
+
+    def left_after_look(self) -> float:
+        """Seconds until AWS acts, also where it has only now announced to."""
+        self.look()
+        return self.left()
+
+    def again(self, attempt: int) -> bool:
+        """Whether there is to be an attempt after this one, counted from 1; then its time has come."""
+        if attempt == ATTEMPTS or self.left() < self.last:
+            return False
+        time.sleep(RETRY)
+        return True
+
     def handle(self) -> None:
         """All steps from the phase of the state on. One that fails is told, and the next one is done."""
         steps = (
@@ -180,12 +202,7 @@ class Handler:
 
     def wait_for_end(self, until: float) -> bool:
         """Whether the job's unit ends before then, or before the time is over."""
-        while system.unit_state(self.unit) in OPEN:
-            if clocks.uptime() >= until or self.left() <= self.last:
-                return False
-            self.look()
-            time.sleep(PAUSE)
-        return True
+        return self.ends(self.unit, lambda: clocks.uptime() >= until or self.left_after_look() <= self.last)
 
     def kill_job(self, grace: float) -> str:
         """SIGKILL to the container, so that the runner can still write the ledger; then to the whole unit."""
@@ -245,13 +262,10 @@ class Handler:
         if rc:
             self.note(f"results: systemctl start {RESULTS_UNIT}: {out}")
             return
-        while system.unit_state(RESULTS_UNIT) in OPEN:
-            if self.left() <= self.last + SLACK:
-                system.run(["systemctl", "kill", "--signal=SIGKILL", RESULTS_UNIT], 5)
-                self.note("results: the time was over")
-                return
-            self.look()
-            time.sleep(PAUSE)
+        if not self.ends(RESULTS_UNIT, lambda: self.left_after_look() <= self.last + SLACK):
+            system.run(["systemctl", "kill", "--signal=SIGKILL", RESULTS_UNIT], 5)
+            self.note("results: the time was over")
+            return
         told = system.read_json(RESULTS_STATUS)
         self.state["results"] = {key: told.get(key) for key in ("files", "bytes", "left", "failed", "message")}
         if told.get("message"):
@@ -349,32 +363,29 @@ class Handler:
 
     def caller(self) -> ec2.Caller | None:
         """The role's credentials; without them AWS detaches when the instance ends."""
-        for attempt in range(3):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 found = ec2.caller_of(self.imds, self.config.get("region"), self.config.get("ec2_endpoint"))
                 if found is None:
                     self.note("not detached by the instance: it has no role; AWS detaches when the instance ends")
                 return found
             except ImdsError as error:
-                if attempt == 2 or self.left() < self.last:
+                if not self.again(attempt):
                     self.note(f"not detached by the instance: the metadata service: {error}")
-                    return None
-            time.sleep(RETRY)
         return None
 
     def detach_one(self, caller: ec2.Caller, volume: dict[str, Any]) -> None:
         """One volume; what may pass is tried again."""
-        for attempt in range(3):
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 ec2.detach_volume(caller, volume["volume_id"], str(self.config["instance_id"] or ""), self.aws_now())
                 volume["state"] = "detached"
                 say(f"{volume['volume_id']} is being detached")
                 return
             except ec2.ApiError as error:
-                if attempt == 2 or not error.passes or self.left() < self.last:
+                if not error.passes or not self.again(attempt):
                     self.note(f"{volume['volume_id']} was not detached: {error}")
                     return
-            time.sleep(RETRY)
 
     def finish(self) -> None:
         """Tell the webhook and say how it ended; an end of our own is the end of the machine."""
@@ -393,12 +404,9 @@ class Handler:
     def wait_for_keeper(self) -> None:
         """Let the keeper of an instance that sets itself up end the fleet first."""
         until = clocks.uptime() + KEEPER_TIME
-        while system.unit_state(KEEPER_UNIT) in OPEN:
-            if clocks.uptime() >= until:
-                self.note(f"{KEEPER_UNIT} has not ended the fleet within {KEEPER_TIME:.0f} s")
-                self.save()
-                return
-            time.sleep(PAUSE)
+        if not self.ends(KEEPER_UNIT, lambda: clocks.uptime() >= until):
+            self.note(f"{KEEPER_UNIT} has not ended the fleet within {KEEPER_TIME:.0f} s")
+            self.save()
 
     def power_off(self) -> None:
         """The end of the machine, which the launch template makes the end of the instance."""
