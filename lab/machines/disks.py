@@ -23,8 +23,9 @@ from lab.machines.shell import CommandError, attempt, run
 GIB = 2**30
 PIECE = 4 * 2**20  # bytes that are copied at once
 LINK = "nvme-Amazon_Elastic_Block_Store_"
-# Source: linux/loop.h, struct loop_info64: its length, where its flags are, and the one of a removal that waits.
-SET_STATUS, GET_STATUS = 0x4C04, 0x4C05
+# Source: linux/loop.h, struct loop_info64: its length, where its flags are, and the one of a removal that waits. It
+# begins with device and inode of the file.
+CLEAR, SET_STATUS, GET_STATUS = 0x4C01, 0x4C04, 0x4C05
 INFO_BYTES, FLAGS_AT, AUTOCLEAR = 232, 52, 4
 
 
@@ -90,27 +91,55 @@ def is_busy(loop: str) -> bool:
     return False
 
 
-def keeps(loop: str) -> bool:
-    """Takes back a removal that waits until the last one lets go; False where the device has gone already.
+@contextlib.contextmanager
+def opened(loop: str, file: str) -> Iterator[tuple[int, bytearray] | None]:
+    """A loop device and what the kernel tells of it, or None where it is not, or no longer, the one of this file.
 
-    Whoever only looks for a moment delays it, as udev does.
+    While it is open here nobody else can get its number: between a look at all of them and the next step it may have
+    become free, and another volume's, also one of another lab.
     """
     try:
         device = os.open(loop, os.O_RDONLY)
     except OSError:
-        return False
+        yield None
+        return
     try:
-        info = bytearray(INFO_BYTES)
+        info, wanted = bytearray(INFO_BYTES), os.stat(file)
         fcntl.ioctl(device, GET_STATUS, info)
+        ours = struct.unpack_from("QQ", info) == (wanted.st_dev, wanted.st_ino)
+    except OSError:
+        ours = False
+    try:
+        yield (device, info) if ours else None
+    finally:
+        os.close(device)
+
+
+def keeps(loop: str, file: str) -> bool:
+    """Takes back a removal that waits until the last one lets go; False where the file has the device no longer.
+
+    Whoever only looks for a moment delays it, as udev does.
+    """
+    with opened(loop, file) as found:
+        if found is None:
+            return False
+        device, info = found
         (flags,) = struct.unpack_from("I", info, FLAGS_AT)
         if flags & AUTOCLEAR:
             struct.pack_into("I", info, FLAGS_AT, flags & ~AUTOCLEAR)
             fcntl.ioctl(device, SET_STATUS, info)
-    except OSError:
-        return False
-    finally:
-        os.close(device)
-    return True
+        return True
+
+
+def let_go(loop: str, file: str) -> bool:
+    """Takes the device from a file, or lets the kernel do so when nothing holds it any more. False if it refused."""
+    if not os.path.exists(file):  # removed by hand; there is nothing to recognise the device by
+        return attempt(["losetup", "--detach", loop])
+    with opened(loop, file) as found, contextlib.suppress(OSError):
+        if found is not None:
+            fcntl.ioctl(found[0], CLEAR)
+        return True
+    return False
 
 
 class Disks:
@@ -141,7 +170,7 @@ class Disks:
         with self._lock:
             file = self.create(volume_id, size_gib, snapshot_id)
             loop = self.loop(volume_id)
-            if not loop or not keeps(loop):
+            if not loop or not keeps(loop, str(file)):
                 loop = run(["losetup", "--find", "--show", str(file)]).strip()
         number = os.stat(loop).st_rdev
         return Device(volume_id, index, loop, os.major(number), os.minor(number))
@@ -152,10 +181,11 @@ class Disks:
         return next((loop for loop, file in attached_loops(self.directory) if file == name), "")
 
     def release(self, volume_id: str) -> None:
-        """Take the loop device away; where something holds it, the kernel does so when that lets go."""
-        loop = self.loop(volume_id)
-        if loop:
-            attempt(["losetup", "--detach", loop])
+        """Take the loop device away, or let the kernel do so."""
+        with self._lock:
+            loop = self.loop(volume_id)
+            if loop:
+                let_go(loop, str(self.file(volume_id)))
 
     def resize(self, volume_id: str, size_gib: int) -> None:
         """Make a volume larger, also while it is in use."""
@@ -237,4 +267,4 @@ def release_all(directory: Path) -> list[str]:
         found = attached_loops(directory)
     except CommandError:
         return []
-    return [loop for loop, _file in found if not attempt(["losetup", "--detach", loop])]
+    return [loop for loop, file in found if not let_go(loop, file)]

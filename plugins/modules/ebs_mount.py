@@ -400,8 +400,25 @@ def not_there(module: AnsibleModule, volume: Volume) -> Plan:
 def find(module: AnsibleModule) -> Found | None:
     """Find the device; wait for it only where it is needed and not merely predicted."""
     params = module.params
-    timeout = params["timeout"] if params["state"] == "mounted" and not module.check_mode else 0
-    return wait_for(lambda: find_device(params["volume_id"], params["device"]), timeout)
+    needed = params["state"] == "mounted" and not module.check_mode
+
+    def look() -> Found | None:
+        found = find_device(params["volume_id"], params["device"])
+        return None if found and needed and is_empty(found.path) else found
+
+    return wait_for(look, params["timeout"] if needed else 0)
+
+
+def is_empty(device: str) -> bool:
+    """Whether a device has no room, as while it comes or goes. One that cannot be opened is told later."""
+    try:
+        descriptor = os.open(device, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_END) == 0
+    finally:
+        os.close(descriptor)
 
 
 def settle(module: AnsibleModule) -> None:

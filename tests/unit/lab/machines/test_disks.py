@@ -107,7 +107,7 @@ def test_attach_uses_the_loop_device_a_volume_has(tmp_path, monkeypatch):
     store = Disks(tmp_path)
     monkeypatch.setattr(disks, "attached_loops", lambda _dir: [("/dev/null", str(store.file("vol-1")))])
     monkeypatch.setattr(disks, "run", lambda argv: pytest.fail(f"ran {argv}"))
-    monkeypatch.setattr(disks, "keeps", lambda _loop: True)
+    monkeypatch.setattr(disks, "keeps", lambda _loop, _file: True)
     found = store.attach("vol-1", 1, "", 4)
     assert (found.loop, found.index, found.node) == ("/dev/null", 4, "nvme4n1")
 
@@ -128,4 +128,23 @@ def test_who_looks_at_a_disk_while_it_moves_takes_it_from_nobody(tmp_path):
     assert os.lseek(device, 0, os.SEEK_END) == GIB and os.pread(device, 4096, 0) == bytes(4096)
     os.close(device)
     store.delete("vol-1")
-    assert store.loop("vol-1") == "" and not disks.keeps(second.loop)
+    assert store.loop("vol-1") == "" and not disks.keeps(second.loop, str(store.file("vol-1")))
+
+
+@pytest.mark.lab
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_number_that_another_volume_got_meanwhile_stays_with_it(tmp_path, monkeypatch):
+    mine, other = Disks(tmp_path / "mine"), Disks(tmp_path / "other")
+    mine.create("vol-1", 1)
+    taken = other.attach("vol-2", 2, "", 1)
+    # What a look at all devices told before this one became free and the other lab got it.
+    monkeypatch.setattr(mine, "loop", lambda _volume_id: taken.loop)
+    mine.release("vol-1")
+    assert other.loop("vol-2") == taken.loop
+    again = mine.attach("vol-1", 1, "", 1)
+    assert again.loop != taken.loop
+    assert other.loop("vol-2") == taken.loop
+    other.delete("vol-2")
+    monkeypatch.undo()
+    mine.delete("vol-1")
+    assert mine.loop("vol-1") == other.loop("vol-2") == ""

@@ -106,6 +106,25 @@ def test_waiting_ends_when_it_appears_or_when_time_is_over() -> None:
     assert 5 <= clock.now < 7
 
 
+def test_a_device_without_room_is_waited_for_and_never_read(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, slept = machine / "vol1", []
+    device.touch()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        device.write_bytes(b"data")
+
+    monkeypatch.setattr(ebs_mount.time, "sleep", sleep)
+    module: Any = Module()
+    assert ebs_mount.find(module) == Found(str(device), "by-id", "vol1")
+    assert len(slept) == 1
+    # Where it is not needed, nothing waits for it.
+    device.write_bytes(b"")
+    module = Module(state="unmounted")
+    assert ebs_mount.find(module) == Found(str(device), "by-id", "vol1") and len(slept) == 1
+    assert not ebs_mount.is_empty(str(machine / "nothing"))
+
+
 def test_device_that_never_comes() -> None:
     with pytest.raises(ebs_mount.StepError, match=r"vol-1: no device with this id appeared within 0 s"):
         do(timeout=0)
