@@ -120,15 +120,15 @@ def keeps(loop: str, file: str) -> bool:
 
     Whoever only looks for a moment delays it, as udev does.
     """
-    with opened(loop, file) as found:
-        if found is None:
-            return False
-        device, info = found
-        (flags,) = struct.unpack_from("I", info, FLAGS_AT)
-        if flags & AUTOCLEAR:
-            struct.pack_into("I", info, FLAGS_AT, flags & ~AUTOCLEAR)
-            fcntl.ioctl(device, SET_STATUS, info)
-        return True
+    with opened(loop, file) as found, contextlib.suppress(OSError):
+        if found is not None:
+            device, info = found
+            (flags,) = struct.unpack_from("I", info, FLAGS_AT)
+            if flags & AUTOCLEAR:
+                struct.pack_into("I", info, FLAGS_AT, flags & ~AUTOCLEAR)
+                fcntl.ioctl(device, SET_STATUS, info)
+            return True
+    return False
 
 
 def let_go(loop: str, file: str) -> bool:
