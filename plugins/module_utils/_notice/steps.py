@@ -372,6 +372,7 @@ class Handler:
             except ImdsError as error:
                 if not self.again(attempt):
                     self.note(f"not detached by the instance: the metadata service: {error}")
+                    return None
         return None
 
     def detach_one(self, caller: ec2.Caller, volume: dict[str, Any]) -> None:

@@ -216,6 +216,20 @@ def test_refused_detach_is_a_message(machine: Any, service: Any, handler: Any, c
     assert any("vol-1 was not detached" in text for text in machine.state["messages"])
 
 
+def test_the_metadata_service_is_asked_once_where_there_is_no_time(
+    handler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def no_answer(*_: Any) -> None:
+        asked.append(1)
+        raise steps.ImdsError("no answer")
+
+    monkeypatch.setattr(steps.ec2, "caller_of", no_answer)
+    assert handler(left=0.0).caller() is None
+    assert len(asked) == 1
+
+
 def test_no_role_and_no_service(machine: Any, service: Any, handler: Any) -> None:
     handler(volumes=[VOLUME]).handle()
     assert any("it has no role" in text for text in machine.state["messages"])
